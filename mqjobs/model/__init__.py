@@ -1,0 +1,1 @@
+"""The words of mqjobs as values: no input, no output, no clock."""

@@ -1,0 +1,96 @@
+"""The message table: the outbox, what the Postgres transport carries, and the dead letters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.priority import Priority
+from mqjobs.store.database import Connection
+from mqjobs.store.statements import statements
+
+SQL = statements("messages")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that nobody could handle: `reason` is one of a few words, `detail` says what was wrong."""
+
+    envelope: Envelope
+    reason: str
+    detail: str
+
+
+async def insert_messages(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    """The messages are in the outbox, each once for every queue that it goes to."""
+    if envelopes:
+        await connection.execute(
+            SQL["insert_messages"],
+            *_columns(envelopes),
+            [envelope.delay for envelope in envelopes],
+            [envelope.expires_at for envelope in envelopes],
+        )
+
+
+async def insert_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
+    """The messages are kept as dead letters."""
+    if letters:
+        envelopes = [letter.envelope for letter in letters]
+        await connection.execute(
+            SQL["insert_dead_letters"],
+            *_columns(envelopes),
+            [envelope.expires_at for envelope in envelopes],
+            [letter.reason for letter in letters],
+            [without_nul(letter.detail) for letter in letters],
+        )
+
+
+async def bind(connection: Connection, bindings: Sequence[Binding]) -> None:
+    """The queues take the topics; doing it again changes nothing."""
+    ordered = sorted((binding.topic, binding.queue) for binding in bindings)
+    await connection.execute(
+        SQL["bind"], [topic for topic, _ in ordered], [queue for _, queue in ordered]
+    )
+
+
+async def bindings(connection: Connection) -> list[Binding]:
+    """Every binding there is, by queue and topic."""
+    return [
+        Binding(row["queue"], row["topic"]) for row in await connection.fetch(SQL["bindings"])
+    ]
+
+
+def envelope_of(row: asyncpg.Record) -> Envelope:
+    """The message in a row of the message table."""
+    return Envelope(
+        id=row["message_id"],
+        topic=row["topic"],
+        body=row["body"],
+        priority=Priority(row["priority"]),
+        sent_at=row["sent_at"],
+        queue=row["queue"],
+        headers=row["headers"],
+        attempt=row["attempt"],
+        job_id=row["job_id"],
+        expires_at=row["expires_at"],
+    )
+
+
+def without_nul(text: str) -> str:
+    """The text with its NUL characters shown, for PostgreSQL cannot keep them."""
+    return text.replace("\x00", "\\0")
+
+
+def _columns(envelopes: Sequence[Envelope]) -> tuple[list[object], ...]:
+    return (
+        [envelope.id for envelope in envelopes],
+        [envelope.topic for envelope in envelopes],
+        [envelope.queue for envelope in envelopes],
+        [envelope.body for envelope in envelopes],
+        [dict(envelope.headers) for envelope in envelopes],
+        [int(envelope.priority) for envelope in envelopes],
+        [envelope.attempt for envelope in envelopes],
+        [envelope.job_id for envelope in envelopes],
+        [envelope.sent_at for envelope in envelopes],
+    )

@@ -1,0 +1,1 @@
+"""What carries messages from the outbox to the consumers: RabbitMQ, or PostgreSQL itself."""

@@ -1,0 +1,93 @@
+"""The seam to what carries messages: what a transport does, whichever it is."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from mqjobs.model.message import Binding, Envelope
+
+
+class Publication(StrEnum):
+    """What became of one message that was published."""
+
+    CONFIRMED = "confirmed"
+    UNROUTABLE = "unroutable"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One arrival of a message at a consumer; to be acknowledged or given back, once.
+
+    `envelope.queue` is the queue that it came from. `redelivered` says that it may have been delivered before.
+    `tag` is the transport's own.
+    """
+
+    envelope: Envelope
+    redelivered: bool
+    tag: Any
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How full a queue is: messages that wait, that consumers hold unacknowledged (None: not known), consumers."""
+
+    name: str
+    ready: int
+    unacknowledged: int | None
+    consumers: int
+
+
+class Inbox(Protocol):
+    """Where a consumer's deliveries come in; it outlives the loss of a connection."""
+
+    def deliveries(self) -> AsyncIterator[Delivery]:
+        """Each delivery once, as it comes; ends when the inbox is closed and has given back what nobody took."""
+        ...
+
+    def ack(self, delivery: Delivery) -> None:
+        """The message is done. Sent in batches soon after; forgotten where the delivery's channel is gone."""
+        ...
+
+    def give_back(self, delivery: Delivery) -> None:
+        """The message was not looked at: it goes back to its queue at once, for any consumer."""
+        ...
+
+    async def close(self) -> None:
+        """Take no more; what was delivered and not yet iterated over is given back."""
+        ...
+
+
+class Transport(Protocol):
+    """What carries messages: opened by its own `open`, safe to use by many asyncio tasks."""
+
+    async def declare(self, bindings: Sequence[Binding]) -> None:
+        """The queues are there, durable, and take these topics. Doing it again changes nothing."""
+        ...
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
+        """Hand messages over and wait until each is confirmed or returned; answers in the order given.
+
+        An envelope with a queue goes to that queue alone, one without to every queue bound to its topic.
+        Raises BrokerUnavailable where that is not known of all: those may or may not have been taken.
+        """
+        ...
+
+    def inbox(
+        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+    ) -> AbstractAsyncContextManager[Inbox]:
+        """Take deliveries from these queues, at most `prefetch` unacknowledged at a time over all of them.
+
+        Leaving the context sends what acknowledgements are pending and closes the inbox.
+        """
+        ...
+
+    async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
+        """How full these queues are; one that is not there is left out."""
+        ...
+
+    async def purge(self, queue: str) -> int:
+        """Throw away the messages that wait in this queue; how many those were."""
+        ...
