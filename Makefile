@@ -1,0 +1,61 @@
+# Everything that one does here; `make` alone lists it. It needs make and Python 3.11, nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+DEMO := $(BIN)/python -m consumers.demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check lint types imports format services clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## run the reference application (BROKER=rabbitmq: over a private RabbitMQ)
+ifeq ($(BROKER),)
+	@$(DEMO) $(ARGS)
+else ifeq ($(BROKER),rabbitmq)
+	@$(BIN)/python -m tests.support.servers run rabbitmq -- $(DEMO) $(ARGS)
+else
+	@echo "BROKER=$(BROKER) is not known; leave it out, or say BROKER=rabbitmq" >&2; exit 2
+endif
+
+test: $(STAMP) ## run all tests, on servers of their own (ARGS='tests/store -x')
+	@$(BIN)/python -m tests.support.servers install
+	@$(BIN)/pytest $(ARGS)
+
+test-fast: $(STAMP) ## run the tests that need no server
+	@$(BIN)/pytest -m "not postgres and not rabbitmq" $(ARGS)
+
+check: lint types imports ## lint, types and imports: what CI runs before the tests
+
+lint: $(STAMP) ## look for faults and for code out of format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(STAMP) ## check the types
+	@$(BIN)/mypy
+
+imports: $(STAMP) ## check that imports run downwards only
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## bring the code into format
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+services: $(STAMP) ## start PostgreSQL and RabbitMQ for development, until Ctrl-C
+	@$(BIN)/python -m tests.support.servers run
+
+clean: ## remove the environment, caches and build results (data in .mqjobs/ stays)
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find mqjobs topics consumers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mqjobs needs Python 3.11 or later, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1); say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable '.[embedded,dashboard,metrics,tracing,speed]' --group dev
+	@touch $@
