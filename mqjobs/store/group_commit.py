@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-import structlog
-
 from mqjobs.model.errors import DatabaseUnavailable
-from mqjobs.store.database import is_outage
-
-log = structlog.get_logger(__name__)
+from mqjobs.store.outages import patiently
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
@@ -28,8 +24,8 @@ class GroupCommit(Generic[RequestT, AnswerT]):
 
     `flush` gets the requests of a batch and returns their answers in the same order, all in one transaction. Where
     it raises for the data, the batch is split until the bad request stands alone: that one gets the error, the
-    others their answers. While the database is away a flush is tried again until it is back, so `flush` has to
-    bear being run again after a commit whose answer was lost.
+    others their answers. While the database is away a flush is tried again (for `patience`; None: until it is back),
+    so `flush` has to bear being run again after a commit whose answer was lost.
 
     `run` does the work and must be running for calls to be answered.
     """
@@ -40,12 +36,12 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         flush: Callable[[Sequence[RequestT]], Awaitable[Sequence[AnswerT]]],
         *,
         limit: int = 500,
-        pause: timedelta = timedelta(seconds=0.5),
+        patience: timedelta | None = None,
     ) -> None:
         self._name = name
         self._flush = flush
         self._limit = limit
-        self._pause = pause.total_seconds()
+        self._patience = patience
         self._waiting: list[_Call[RequestT, AnswerT]] = []
         self._in_flight: list[_Call[RequestT, AnswerT]] = []
         self._wake = asyncio.Event()
@@ -58,7 +54,11 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         call = _Call[RequestT, AnswerT](request, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._wake.set()
-        return await asyncio.shield(call.answer)
+        try:
+            return await asyncio.shield(call.answer)
+        except asyncio.CancelledError:
+            call.answer.add_done_callback(asyncio.Future.exception)
+            raise
 
     async def run(self) -> None:
         """Flush until closed; then flush what waits, and return."""
@@ -76,11 +76,8 @@ class GroupCommit(Generic[RequestT, AnswerT]):
             self._abandon()
 
     def _abandon(self) -> None:
-        for call in [*self._in_flight, *self._waiting]:
-            if not call.answer.done():
-                call.answer.set_exception(
-                    DatabaseUnavailable(f"{self._name} stopped before its answer came")
-                )
+        error = DatabaseUnavailable(f"{self._name} stopped before its answer came")
+        _refuse([*self._in_flight, *self._waiting], error)
 
     def close(self) -> None:
         """Accept no more calls; `run` returns when the last is answered."""
@@ -89,8 +86,14 @@ class GroupCommit(Generic[RequestT, AnswerT]):
 
     async def _settle(self, batch: list[_Call[RequestT, AnswerT]]) -> None:
         try:
-            answers = await self._flush_when_possible([call.request for call in batch])
-        except Exception as error:  # noqa: BLE001  whatever it is, it is the callers' to handle
+            requests = [call.request for call in batch]
+            answers = await patiently(
+                self._name, lambda: self._flush(requests), patience=self._patience
+            )
+        except DatabaseUnavailable as error:
+            _refuse(batch, error)
+            return
+        except Exception as error:  # whatever it is, it is the callers' to handle
             await self._settle_apart(batch, error)
             return
         for call, answer in zip(batch, answers, strict=True):
@@ -99,26 +102,14 @@ class GroupCommit(Generic[RequestT, AnswerT]):
 
     async def _settle_apart(self, batch: list[_Call[RequestT, AnswerT]], error: Exception) -> None:
         if len(batch) == 1:
-            if not batch[0].answer.done():
-                batch[0].answer.set_exception(error)
+            _refuse(batch, error)
             return
         middle = len(batch) // 2
         await self._settle(batch[:middle])
         await self._settle(batch[middle:])
 
-    async def _flush_when_possible(self, requests: Sequence[RequestT]) -> Sequence[AnswerT]:
-        away = False
-        while True:
-            try:
-                answers = await self._flush(requests)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                if not away:
-                    log.warning("database_away", waiting=self._name, error=str(error))
-                away = True
-                await asyncio.sleep(self._pause)
-            else:
-                if away:
-                    log.info("database_back", waiting=self._name)
-                return answers
+
+def _refuse(calls: Sequence[_Call[RequestT, AnswerT]], error: Exception) -> None:
+    for call in calls:
+        if not call.answer.done():
+            call.answer.set_exception(error)

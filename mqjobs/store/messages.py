@@ -1,7 +1,7 @@
 """The message table: the outbox, what the Postgres transport carries, and the dead letters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
@@ -36,7 +36,7 @@ async def insert_messages(connection: Connection, envelopes: Sequence[Envelope])
 async def insert_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """The messages are kept as dead letters."""
     if letters:
-        envelopes = [letter.envelope for letter in letters]
+        envelopes = [_storable(letter.envelope) for letter in letters]
         await connection.execute(
             SQL["insert_dead_letters"],
             *_columns(envelopes),
@@ -80,6 +80,12 @@ def envelope_of(row: asyncpg.Record) -> Envelope:
 def without_nul(text: str) -> str:
     """The text with its NUL characters shown, for PostgreSQL cannot keep them."""
     return text.replace("\x00", "\\0")
+
+
+def _storable(envelope: Envelope) -> Envelope:
+    """A stranger's message, so that it can be kept: texts without NUL."""
+    headers = {without_nul(name): without_nul(value) for name, value in envelope.headers.items()}
+    return replace(envelope, topic=without_nul(envelope.topic), headers=headers)
 
 
 def _columns(envelopes: Sequence[Envelope]) -> tuple[list[object], ...]:

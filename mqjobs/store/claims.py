@@ -1,0 +1,80 @@
+"""Claims: who may run a job. Decided by compare-and-set, whatever messages say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from mqjobs.model.job import Job
+from mqjobs.model.status import JobStatus
+from mqjobs.store.database import Connection
+from mqjobs.store.job_rows import job_of
+from mqjobs.store.roots import SQL as ROOTS
+from mqjobs.store.roots import lock_roots_of
+from mqjobs.store.statements import statements
+
+SQL = statements("children")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A consumer asks for a child job; `id` is this claim's own, so that asking again finds it granted."""
+
+    job_id: int
+    id: UUID
+    consumer_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The job is the consumer's to run, under the lease number in it."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The job is not to be run: it has ended, or runs already. None: there is no such child job."""
+
+    job: Job | None
+
+
+async def claim_children(
+    connection: Connection, claims: Sequence[Claim], *, crashes_allowed: int
+) -> list[Granted | Refused]:
+    """Each claim granted to one claimant at most, in the order given. The caller opens the transaction.
+
+    Granted: new, to be tried again, or running in a consumer that is dead (less than `crashes_allowed` times so far).
+    """
+    ids = [claim.job_id for claim in claims]
+    await lock_roots_of(connection, ids)
+    claimed = await connection.fetch(
+        SQL["claim_children"],
+        ids,
+        [claim.id for claim in claims],
+        [claim.consumer_id for claim in claims],
+        crashes_allowed,
+    )
+    rows = {row["id"]: row for row in claimed}
+    await _touch_roots(connection, claimed)
+    missing = [job_id for job_id in ids if job_id not in rows]
+    if missing:
+        rows |= {row["id"]: row for row in await connection.fetch(SQL["read_jobs"], missing)}
+    return [_answer(claim, rows.get(claim.job_id)) for claim in claims]
+
+
+async def _touch_roots(connection: Connection, claimed: Sequence[asyncpg.Record]) -> None:
+    if not claimed:
+        return
+    own = {row["root_id"] for row in claimed if row["is_own_child"]}
+    ids = sorted({row["root_id"] for row in claimed})
+    await connection.execute(ROOTS["touch_roots"], ids, [root_id in own for root_id in ids])
+
+
+def _answer(claim: Claim, row: asyncpg.Record | None) -> Granted | Refused:
+    if row is None or row["root_id"] is None:
+        return Refused(None)
+    if row["claim_id"] == claim.id and row["status"] == JobStatus.RUNNING:
+        return Granted(job_of(row))
+    return Refused(job_of(row))

@@ -1,0 +1,112 @@
+"""Consumers: who lives, what they may go on with, and what the dead leave behind."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from mqjobs.model.outcome import StopReason
+from mqjobs.model.status import JobStatus
+from mqjobs.store.database import Connection
+from mqjobs.store.messages import insert_messages
+from mqjobs.store.queues import release_taken_by
+from mqjobs.store.retries import next_message
+from mqjobs.store.roots import Moved, lock_roots_of, move_roots
+from mqjobs.store.statements import statements
+
+SQL = statements("consumers")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerInfo:
+    """A consumer as operators see it. It is dead from `alive_until` on, unless it beats again."""
+
+    id: UUID
+    host: str
+    pid: int
+    version: str
+    queues: Sequence[str]
+
+
+async def register(connection: Connection, consumer: ConsumerInfo, alive_for: timedelta) -> None:
+    """The consumer is known, and alive for so long."""
+    await connection.execute(
+        SQL["register"],
+        consumer.id,
+        consumer.host,
+        consumer.pid,
+        consumer.version,
+        list(consumer.queues),
+        alive_for,
+    )
+
+
+async def beat(connection: Connection, consumer_id: UUID, alive_for: timedelta) -> datetime | None:
+    """The consumer is alive for so long from now, the database's time; None: it was declared dead and forgotten."""
+    now: datetime | None = await connection.fetchval(SQL["beat"], consumer_id, alive_for)
+    return now
+
+
+async def deregister(connection: Connection, consumer_id: UUID) -> None:
+    """The consumer is gone; what it may have left running is anybody's."""
+    await connection.execute(SQL["deregister"], consumer_id)
+
+
+async def look_after(
+    connection: Connection, leases: Mapping[int, int]
+) -> dict[tuple[int, int], StopReason]:
+    """Of the runs held here (job id: lease), those to stop and why."""
+    rows = await connection.fetch(SQL["look_after"], list(leases.keys()), list(leases.values()))
+    return {
+        (row["id"], row["lease"]): (
+            StopReason.LEASE_LOST if row["is_lost"] else StopReason.INTERRUPTED
+        )
+        for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What one pass of the reaper did: consumers forgotten, jobs put back, failed and cancelled."""
+
+    consumers: int
+    redelivered: int
+    failed: int
+    cancelled: int
+
+
+async def reap(connection: Connection, *, crashes_allowed: int, limit: int = 500) -> Reaped:
+    """Jobs that run in no live consumer run again, fail or are cancelled; what the dead had taken is free again.
+
+    The caller opens the transaction.
+    """
+    dead = [row["id"] for row in await connection.fetch(SQL["dead_consumers"])]
+    if dead:
+        await release_taken_by(connection, dead)
+    rows = await _reap_orphans(connection, crashes_allowed, limit)
+    forgotten = await connection.fetch(SQL["forget_consumers"], dead) if dead else []
+    statuses = [row["status"] for row in rows]
+    return Reaped(
+        consumers=len(forgotten),
+        redelivered=statuses.count(JobStatus.FAILED_REDELIVERED),
+        failed=statuses.count(JobStatus.FAILED),
+        cancelled=statuses.count(JobStatus.CANCELLED),
+    )
+
+
+async def _reap_orphans(
+    connection: Connection, crashes_allowed: int, limit: int
+) -> Sequence[asyncpg.Record]:
+    orphans = [row["id"] for row in await connection.fetch(SQL["orphans"], limit)]
+    if not orphans:
+        return []
+    await lock_roots_of(connection, orphans)
+    rows = await connection.fetch(SQL["reap"], orphans, crashes_allowed)
+    again = [next_message(row) for row in rows if row["status"] == JobStatus.FAILED_REDELIVERED]
+    await insert_messages(connection, again)
+    moves = [Moved(row["root_id"], JobStatus(row["status"])) for row in rows]
+    if moves:
+        await move_roots(connection, moves)
+    return rows

@@ -1,0 +1,66 @@
+"""Finishes: how a run's outcome is written, once, by the holder of its lease."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mqjobs.model.message import Envelope
+from mqjobs.model.status import JobStatus
+from mqjobs.store.database import Connection
+from mqjobs.store.messages import insert_messages, without_nul
+from mqjobs.store.roots import Moved, lock_roots_of, move_roots
+from mqjobs.store.statements import statements
+
+SQL = statements("children")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """The outcome of a run: where the job goes, and the message that asks for its next run, if there is to be one.
+
+    A run that does not count as an attempt was given back by its consumer.
+    """
+
+    job_id: int
+    lease: int
+    status: JobStatus
+    error: str | None = None
+    again: Envelope | None = None
+    counts_as_attempt: bool = True
+
+
+async def finish_children(
+    connection: Connection, runs: Sequence[FinishedRun]
+) -> list[JobStatus | None]:
+    """The status that each run left its job in, or None where the lease was lost: then nothing was written.
+
+    With the jobs move their roots, the messages of next runs, and the dependent messages of roots that ended. What
+    was interrupted meanwhile is cancelled instead of tried again. Finishing a run again with the same outcome finds
+    it written. The caller opens the transaction.
+    """
+    await lock_roots_of(connection, [run.job_id for run in runs])
+    rows = await connection.fetch(
+        SQL["finish_children"],
+        [run.job_id for run in runs],
+        [run.lease for run in runs],
+        [run.status for run in runs],
+        [without_nul(run.error) if run.error else None for run in runs],
+        [run.counts_as_attempt for run in runs],
+    )
+    finished = {row["id"]: JobStatus(row["status"]) for row in rows}
+    if rows:
+        again = [run.again for run in runs if _runs_again(finished.get(run.job_id), run)]
+        await insert_messages(connection, [envelope for envelope in again if envelope])
+        await move_roots(connection, [Moved(row["root_id"], finished[row["id"]]) for row in rows])
+    return [finished.get(run.job_id) or await _written_before(connection, run) for run in runs]
+
+
+def _runs_again(status: JobStatus | None, run: FinishedRun) -> bool:
+    return status is JobStatus.FAILED_REDELIVERED and run.again is not None
+
+
+async def _written_before(connection: Connection, run: FinishedRun) -> JobStatus | None:
+    """What this run left its job in if it was written already: its commit's answer was lost."""
+    row = await connection.fetchrow(SQL["read_jobs"], [run.job_id])
+    if row is None or row["lease"] != run.lease or row["status"] == JobStatus.RUNNING:
+        return None
+    return JobStatus(row["status"])

@@ -1,0 +1,143 @@
+"""The jobs and the outbox as one object: what callers ask for one by one, written many at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from mqjobs.model.interruption import Interruption
+from mqjobs.model.job import Job
+from mqjobs.model.message import Envelope
+from mqjobs.model.status import JobStatus
+from mqjobs.store import children, interrupts, roots
+from mqjobs.store.children import Dependent, NewChild, OwnRun
+from mqjobs.store.claims import Claim, Granted, Refused, claim_children
+from mqjobs.store.database import Connection, Pool
+from mqjobs.store.finishes import FinishedRun, finish_children
+from mqjobs.store.group_commit import GroupCommit
+from mqjobs.store.messages import DeadLetter, insert_dead_letters, insert_messages
+from mqjobs.store.outages import patiently
+from mqjobs.store.roots import NameTaken, NewRoot, RootFound
+
+AnswerT = TypeVar("AnswerT")
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection of the pool in a transaction, committed at the end of the block."""
+    async with pool.acquire() as connection, connection.transaction():
+        yield connection
+
+
+class JobStore:
+    """Claims, finishes and outbox writes go through group commits; the rest is a transaction each.
+
+    While PostgreSQL is away, calls wait for `patience` (None: until it is back), then raise DatabaseUnavailable.
+    `run` must be running for calls to be answered.
+    """
+
+    def __init__(
+        self, pool: Pool, *, crashes_allowed: int, patience: timedelta | None = None
+    ) -> None:
+        self.pool = pool
+        self._patience = patience
+
+        async def claim(claims: Sequence[Claim]) -> Sequence[Granted | Refused]:
+            async with transaction(pool) as connection:
+                return await claim_children(connection, claims, crashes_allowed=crashes_allowed)
+
+        async def finish(runs: Sequence[FinishedRun]) -> Sequence[JobStatus | None]:
+            async with transaction(pool) as connection:
+                return await finish_children(connection, runs)
+
+        async def send(batches: Sequence[Sequence[Envelope]]) -> Sequence[None]:
+            async with transaction(pool) as connection:
+                await insert_messages(connection, [each for batch in batches for each in batch])
+            return [None] * len(batches)
+
+        self.claim = GroupCommit[Claim, Granted | Refused]("claims", claim, patience=patience)
+        self.finish = GroupCommit[FinishedRun, JobStatus | None](
+            "finishes", finish, patience=patience
+        )
+        self.send = GroupCommit[Sequence[Envelope], None]("outbox", send, patience=patience)
+
+    async def run(self) -> None:
+        """Write what is asked for until closed."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.claim.run(), name="mqjobs claims")
+            group.create_task(self.finish.run(), name="mqjobs finishes")
+            group.create_task(self.send.run(), name="mqjobs outbox")
+
+    def close(self) -> None:
+        """Accept no more claims, finishes and sends; `run` returns when those before are written."""
+        self.claim.close()
+        self.finish.close()
+        self.send.close()
+
+    async def create_root(self, new: NewRoot) -> RootFound | NameTaken:
+        """See `roots.create_root`."""
+        return await self._write("a root job", lambda each: roots.create_root(each, new))
+
+    async def find_root(self, owner_id: str, name: str) -> RootFound | None:
+        """See `roots.find_root`."""
+        return await self._write("a look-up", lambda each: roots.find_root(each, owner_id, name))
+
+    async def create_children(self, run: OwnRun, new: Sequence[NewChild]) -> int:
+        """See `children.create_children`."""
+        return await self._write(
+            "delayed children", lambda each: children.create_children(each, run, new)
+        )
+
+    async def reserve_ids(self, count: int) -> list[int]:
+        """See `children.reserve_ids`."""
+        return await self._write("ids", lambda each: children.reserve_ids(each, count))
+
+    async def children_by_name(self, root_id: int, names: Sequence[str]) -> Mapping[str, Job]:
+        """See `children.children_by_name`."""
+        return await self._write(
+            "a look-up", lambda each: children.children_by_name(each, root_id, names)
+        )
+
+    async def add_dependents(self, run: OwnRun, dependents: Sequence[Dependent]) -> None:
+        """See `children.add_dependents`."""
+        await self._write(
+            "dependent messages", lambda each: children.add_dependents(each, run, dependents)
+        )
+
+    async def report(
+        self, job_id: int, lease: int, *, progress: float | None, data: Mapping[str, Any] | None
+    ) -> None:
+        """See `children.report`."""
+        await self._write(
+            "a report",
+            lambda each: children.report(each, job_id, lease, progress=progress, data=data),
+        )
+
+    async def cancel_if_new(self, owner_id: str, name: str | None = None) -> int:
+        """See `interrupts.cancel_if_new`."""
+        return await self._write(
+            "a cancellation", lambda each: interrupts.cancel_if_new(each, owner_id, name)
+        )
+
+    async def interrupt(self, job_id: int) -> Interruption:
+        """See `interrupts.interrupt`."""
+        return await self._write("an interrupt", lambda each: interrupts.interrupt(each, job_id))
+
+    async def keep(self, letter: DeadLetter) -> None:
+        """The message is a dead letter, and roots that it was to start are cancelled."""
+
+        async def write(connection: Connection) -> None:
+            await insert_dead_letters(connection, [letter])
+            await interrupts.cancel_if_new(connection, str(letter.envelope.id))
+
+        await self._write("a dead letter", write)
+
+    async def _write(
+        self, what: str, act: Callable[[Connection], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        async def once() -> AnswerT:
+            async with transaction(self.pool) as connection:
+                return await act(connection)
+
+        return await patiently(what, once, patience=self._patience)

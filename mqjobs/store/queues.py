@@ -1,0 +1,93 @@
+"""The message table as queues: what a consumer takes from them, gives back, and is done with."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from mqjobs.model.message import Envelope
+from mqjobs.model.priority import Priority
+from mqjobs.store.database import Connection
+from mqjobs.store.messages import envelope_of
+from mqjobs.store.statements import statements
+
+SQL = statements("queues")
+MOST_URGENT_FIRST = sorted(Priority, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A message that a consumer has; `deliveries` counts the times it was taken, this one too."""
+
+    row_id: int
+    envelope: Envelope
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """What is in a queue: messages that are due and free, messages that consumers have; how many consume."""
+
+    queue: str
+    ready: int
+    unacknowledged: int
+    consumers: int
+
+
+async def bound_topics(connection: Connection, topics: Collection[str]) -> set[str]:
+    """Those of the topics that some queue takes."""
+    rows = await connection.fetch(SQL["bound_topics"], list(topics))
+    return {row["topic"] for row in rows}
+
+
+async def take_messages(
+    connection: Connection, queues: Sequence[str], *, consumer_id: UUID, limit: int
+) -> list[TakenMessage]:
+    """Messages that are due and free are this consumer's now, at most `limit`, the most urgent and oldest first.
+
+    Where the limit does not reach for all of a priority, the queues come in the order given. What another
+    consumer is just taking is passed over.
+    """
+    slots = [(queue, int(priority)) for priority in MOST_URGENT_FIRST for queue in queues]
+    rows = await connection.fetch(
+        SQL["take_messages"],
+        [queue for queue, _ in slots],
+        [priority for _, priority in slots],
+        consumer_id,
+        limit,
+    )
+    rows.sort(key=lambda row: (-row["priority"], row["available_at"], row["id"]))
+    return [TakenMessage(row["id"], envelope_of(row), row["deliveries"]) for row in rows]
+
+
+async def delete_taken(connection: Connection, consumer_id: UUID, row_ids: Sequence[int]) -> None:
+    """The messages are done and gone; one that is no longer this consumer's stays."""
+    await connection.execute(SQL["delete_taken"], consumer_id, row_ids)
+
+
+async def free_taken(connection: Connection, consumer_id: UUID, row_ids: Sequence[int]) -> None:
+    """The messages are free for any consumer; one that is no longer this consumer's stays as it is."""
+    await connection.execute(SQL["free_taken"], consumer_id, row_ids)
+
+
+async def free_all_taken_but(
+    connection: Connection, consumer_id: UUID, queues: Sequence[str], known: Collection[int]
+) -> None:
+    """What this consumer took from these queues is free again, but for the rows that it knows it has."""
+    await connection.execute(SQL["free_all_taken_but"], consumer_id, queues, list(known))
+
+
+async def release_taken_by(connection: Connection, consumer_ids: Sequence[UUID]) -> int:
+    """Everything that these consumers took is free again, for they are gone; how many messages those were."""
+    released: int = await connection.fetchval(SQL["release_taken_by"], consumer_ids)
+    return released
+
+
+async def queue_counts(connection: Connection, queues: Sequence[str]) -> list[QueueCounts]:
+    """What is in these queues, in the order given; one that is bound to nothing and empty is left out."""
+    return [QueueCounts(*row) for row in await connection.fetch(SQL["queue_counts"], queues)]
+
+
+async def purge(connection: Connection, queue: str) -> int:
+    """Throw away what waits in this queue, now or for later; how many messages those were."""
+    purged: int = await connection.fetchval(SQL["purge"], queue)
+    return purged

@@ -1,0 +1,42 @@
+"""The reconciler's look: counters against a recount. A healthy system gives it nothing to repair."""
+
+from datetime import timedelta
+
+from mqjobs.model.status import JobStatus
+from mqjobs.store.consumers import SQL
+from mqjobs.store.database import Connection
+from mqjobs.store.roots import Moved, lock_root, move_roots
+
+
+async def quiet_roots(
+    connection: Connection, *, quiet_for: timedelta, after: int = 0, limit: int = 100
+) -> list[int]:
+    """Active roots in which nothing has happened for so long, by id, those after this one."""
+    rows = await connection.fetch(SQL["quiet_roots"], quiet_for, after, limit)
+    return [row["id"] for row in rows]
+
+
+async def reconcile(connection: Connection, root_id: int) -> str | None:
+    """The root's counters are those of its children, and it has ended if they have; what was repaired, or None.
+
+    The caller opens the transaction.
+    """
+    await lock_root(connection, root_id)
+    row = await connection.fetchrow(SQL["recount"], root_id)
+    if row is None:
+        return None
+    counts = [row[name] for name in ("children", "success", "failed", "cancelled", "stale")]
+    if not row["agrees"]:
+        await connection.execute(SQL["set_counters"], root_id, *counts)
+    unended = counts[0] > 0 and counts[0] == sum(counts[1:])
+    if unended or not row["agrees"]:
+        await move_roots(connection, [Moved(root_id, JobStatus.NEW)])
+    if not row["agrees"]:
+        return "counters"
+    return "unended root" if unended else None
+
+
+async def overdue(connection: Connection, late: timedelta) -> int:
+    """How many messages should have gone out so long ago and have not."""
+    count: int = await connection.fetchval(SQL["overdue"], late)
+    return count

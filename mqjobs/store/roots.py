@@ -1,0 +1,155 @@
+"""Root jobs: their birth, their name's way from a stale one to a new one, and their end."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from uuid_utils.compat import uuid7
+
+from mqjobs.model.message import Envelope
+from mqjobs.model.status import JobStatus
+from mqjobs.model.stopped import RootJobStopped
+from mqjobs.model.topic import definition_of
+from mqjobs.store.database import Connection
+from mqjobs.store.statements import statements
+
+SQL = statements("roots")
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NewRoot:
+    """A root that is asked for: whose it is, its name, the message to send for it again, when it may take a name over.
+
+    `time_before_stale` None: never.
+    """
+
+    owner_id: str
+    name: str
+    envelope: Envelope | None
+    time_before_stale: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class RootFound:
+    """The root of that owner and name, and its own child; `created` says that it is new."""
+
+    id: int
+    own_child_id: int
+    status: JobStatus
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NameTaken:
+    """An active root has the name."""
+
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A child of this root has moved to this status; None: it was created."""
+
+    root_id: int
+    status: JobStatus | None
+
+
+async def find_root(connection: Connection, owner_id: str, name: str) -> RootFound | None:
+    """The root of this owner and name."""
+    row = await connection.fetchrow(SQL["find_root"], owner_id, name)
+    if row is None:
+        return None
+    return RootFound(row["id"], row["own_child_id"], JobStatus(row["status"]), created=False)
+
+
+async def create_root(connection: Connection, new: NewRoot) -> RootFound | NameTaken:
+    """The root of this owner and name, found or made; or the active root that has the name.
+
+    A stale root in the way gives its name up in the same transaction, which the caller opens.
+    """
+    for _ in range(TRIES):
+        found = await find_root(connection, new.owner_id, new.name)
+        if found is not None:
+            return found
+        row = await connection.fetchrow(SQL["create_root"], new.owner_id, new.name, *_message(new))
+        if row is not None:
+            return RootFound(row["root_id"], row["id"], JobStatus.NEW, created=True)
+        in_the_way = await connection.fetchval(SQL["root_in_the_way"], new.name)
+        if in_the_way is not None and not await _took_over(
+            connection, in_the_way, new.time_before_stale
+        ):
+            return NameTaken(in_the_way)
+    raise RuntimeError(f"no root {new.name!r} could be made or found in {TRIES} tries")
+
+
+async def _took_over(
+    connection: Connection, root_id: int, time_before_stale: timedelta | None
+) -> bool:
+    """Whether the root is stale now, or has ended meanwhile, so that its name is free."""
+    if time_before_stale is None:
+        return False
+    if await connection.fetchval(SQL["lock_quiet_root"], root_id, time_before_stale) is None:
+        return False
+    if await connection.fetchval(SQL["is_protected"], root_id):
+        return False
+    row = await connection.fetchrow(SQL["make_stale"], root_id)
+    if row is not None:
+        await end_roots(connection, [(row["id"], row["name"], JobStatus.STALE)])
+    return True
+
+
+async def lock_roots_of(connection: Connection, child_ids: Iterable[int]) -> None:
+    """The roots of these children are this transaction's alone; every write about a child begins here."""
+    await connection.execute(SQL["lock_roots_of"], sorted(child_ids))
+
+
+async def lock_root(connection: Connection, root_id: int) -> None:
+    """The root is this transaction's alone."""
+    await connection.execute(SQL["lock_root"], root_id)
+
+
+async def move_roots(connection: Connection, moves: Sequence[Moved]) -> None:
+    """The roots follow their children: counters, progress, status; those whose last child ended have ended.
+
+    An ended root's dependent messages go out, and those who subscribe are told. The roots are locked already.
+    """
+    counts = Counter((move.root_id, move.status) for move in moves)
+    ids = sorted({move.root_id for move in moves})
+    rows = await connection.fetch(
+        SQL["move_roots"],
+        ids,
+        *(
+            [counts[root_id, status] for root_id in ids]
+            for status in (None, JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.CANCELLED)
+        ),
+    )
+    ended = [(row["id"], row["name"], JobStatus(row["status"])) for row in rows]
+    await end_roots(connection, [root for root in ended if root[2].is_terminal])
+
+
+async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobStatus]]) -> None:
+    """What follows from the end of these roots (id, name, status): dependent messages, announcements."""
+    if not ended:
+        return
+    ids, names, ends = zip(*ended, strict=True)
+    await connection.execute(SQL["release_dependents"], ids, ends)
+    topic = definition_of(RootJobStopped).name
+    await connection.execute(
+        SQL["announce_ends"], topic, [uuid7() for _ in ids], ids, names, ends
+    )
+
+
+def _message(new: NewRoot) -> tuple[object, ...]:
+    envelope = new.envelope
+    if envelope is None:
+        return (None,) * 6
+    return (
+        envelope.id,
+        envelope.topic,
+        envelope.body,
+        dict(envelope.headers),
+        int(envelope.priority),
+        envelope.expires_at,
+    )

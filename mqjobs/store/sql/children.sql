@@ -1,0 +1,88 @@
+-- name: claim_children
+-- New, or to be tried again, or left running by a consumer that is dead: to running, with the next lease number.
+UPDATE mqjobs.job AS job
+   SET status = 'running',
+       lease = job.lease + 1,
+       claim_id = wanted.claim_id,
+       consumer_id = wanted.consumer_id,
+       attempt = job.attempt + (job.status <> 'running')::integer,
+       crashes = job.crashes + (job.status = 'running')::integer,
+       started_at = clock_timestamp()
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS wanted(id, claim_id, consumer_id)
+ WHERE job.id = wanted.id AND job.root_id IS NOT NULL
+   AND (job.status IN ('new', 'failed_redelivered')
+        OR (job.status = 'running' AND NOT job.interrupted AND job.crashes + 1 < $4::integer
+            AND NOT mqjobs.is_alive(job.consumer_id)))
+RETURNING job.*
+
+-- name: read_jobs
+SELECT *, coalesce(mqjobs.is_alive(consumer_id), false) AS is_held FROM mqjobs.job WHERE id = ANY($1::bigint[])
+
+-- name: finish_children
+-- Running to an end, by the holders of the leases and by nobody else. What was interrupted does not run again.
+WITH finished AS (
+    SELECT given.*,
+           CASE WHEN given.status = 'failed_redelivered' AND (child.interrupted OR root.interrupted)
+                THEN 'cancelled' ELSE given.status END AS becomes
+      FROM unnest($1::bigint[], $2::integer[], $3::mqjobs.job_status[], $4::text[], $5::boolean[])
+           AS given(id, lease, status, error, counts_as_attempt)
+      JOIN mqjobs.job AS child ON child.id = given.id
+      JOIN mqjobs.job AS root ON root.id = child.root_id
+)
+UPDATE mqjobs.job AS job
+   SET status = finished.becomes,
+       stopped_at = CASE WHEN finished.becomes <> 'failed_redelivered' THEN clock_timestamp() END,
+       progress = CASE WHEN finished.becomes = 'success' THEN 1 ELSE job.progress END,
+       error = finished.error,
+       attempt = job.attempt - (NOT finished.counts_as_attempt)::integer
+  FROM finished
+ WHERE job.id = finished.id AND job.lease = finished.lease AND job.status = 'running'
+RETURNING job.id, job.root_id, job.status
+
+-- name: holds_lease
+SELECT EXISTS (SELECT FROM mqjobs.job WHERE id = $1 AND lease = $2 AND status = 'running')
+
+-- name: reserve_ids
+SELECT nextval(pg_get_serial_sequence('mqjobs.job', 'id')) FROM generate_series(1, $1::integer)
+
+-- name: create_children
+-- Delayed children and their messages, those whose names this root does not have yet. In an interrupted root they
+-- are cancelled from the start, and no message goes out.
+WITH given AS (
+    SELECT *
+      FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::bytea[], $7::jsonb[], $8::smallint[],
+                  $9::interval[], $10::timestamptz[])
+           AS given(id, name, message_id, topic, body, headers, priority, delay, expires_at)
+), created AS (
+    INSERT INTO mqjobs.job
+        (id, root_id, name, status, stopped_at, message_id, topic, body, headers, priority, expires_at)
+    SELECT given.id, root.id, given.name,
+           CASE WHEN root.interrupted THEN 'cancelled'::mqjobs.job_status ELSE 'new' END,
+           CASE WHEN root.interrupted THEN clock_timestamp() END,
+           given.message_id, given.topic, given.body, given.headers, given.priority, given.expires_at
+      FROM given, mqjobs.job AS root
+     WHERE root.id = $1
+        ON CONFLICT (root_id, name) WHERE root_id IS NOT NULL DO NOTHING
+    RETURNING id, status
+), sent AS (
+    INSERT INTO mqjobs.message
+        (message_id, topic, queue, body, headers, priority, job_id, available_at, expires_at)
+    SELECT given.message_id, given.topic, binding.queue, given.body, given.headers, given.priority, given.id,
+           clock_timestamp() + given.delay, given.expires_at
+      FROM given
+      JOIN created ON created.id = given.id AND created.status = 'new'
+      LEFT JOIN mqjobs.binding ON binding.topic = given.topic
+     ORDER BY given.id
+)
+SELECT id, status FROM created
+
+-- name: children_by_name
+SELECT * FROM mqjobs.job WHERE root_id = $1 AND name = ANY($2::text[])
+
+-- name: report
+-- Progress and data of a run, by the holder of its lease.
+UPDATE mqjobs.job
+   SET progress = coalesce($3::numeric, progress),
+       data = CASE WHEN $4::jsonb IS NULL THEN data ELSE coalesce(data, '{}') || $4::jsonb END
+ WHERE id = $1 AND lease = $2 AND status = 'running'
+RETURNING root_id

@@ -1,0 +1,102 @@
+-- name: register
+INSERT INTO mqjobs.consumer (id, host, pid, version, queues, alive_until)
+VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6::interval)
+
+-- name: beat
+-- Still here. No row: this consumer was declared dead, and what it ran belongs to others.
+UPDATE mqjobs.consumer
+   SET heartbeat_at = clock_timestamp(), alive_until = clock_timestamp() + $2::interval
+ WHERE id = $1
+RETURNING clock_timestamp()
+
+-- name: deregister
+DELETE FROM mqjobs.consumer WHERE id = $1
+
+-- name: look_after
+-- Of the runs that a consumer holds, those that are no longer its own and those that are to be stopped.
+SELECT held.id, held.lease,
+       job.id IS NULL OR job.lease <> held.lease OR job.status <> 'running' AS is_lost
+  FROM unnest($1::bigint[], $2::integer[]) AS held(id, lease)
+  LEFT JOIN mqjobs.job ON job.id = held.id
+ WHERE job.id IS NULL OR job.lease <> held.lease OR job.status <> 'running' OR job.interrupted
+
+-- name: dead_consumers
+-- Consumers whose heartbeat is too old; a row that another reaper has in hand is left to it.
+SELECT id FROM mqjobs.consumer
+ WHERE alive_until <= clock_timestamp()
+ ORDER BY id
+   FOR UPDATE SKIP LOCKED
+
+-- name: orphans
+-- Children that run in no live consumer.
+SELECT job.id
+  FROM mqjobs.job
+  LEFT JOIN mqjobs.consumer ON consumer.id = job.consumer_id AND consumer.alive_until > clock_timestamp()
+ WHERE job.root_id IS NOT NULL AND job.status = 'running' AND consumer.id IS NULL
+ LIMIT $1
+
+-- name: reap
+-- Orphans run again, are cancelled where they were interrupted, and fail where consumers die under them again and
+-- again. The next lease number sees to it that a consumer that only seemed dead writes nothing.
+UPDATE mqjobs.job AS job
+   SET status = orphan.becomes,
+       stopped_at = CASE WHEN orphan.becomes <> 'failed_redelivered' THEN clock_timestamp() END,
+       lease = job.lease + 1,
+       crashes = job.crashes + 1,
+       attempt = job.attempt - 1,
+       error = format('the consumer that ran it died (%s of %s times allowed)', job.crashes + 1, $2::integer)
+  FROM (
+    SELECT child.id,
+           CASE WHEN child.interrupted OR root.interrupted THEN 'cancelled'::mqjobs.job_status
+                WHEN child.crashes + 1 >= $2::integer OR child.topic IS NULL THEN 'failed'
+                ELSE 'failed_redelivered' END AS becomes
+      FROM mqjobs.job AS child
+      JOIN mqjobs.job AS root ON root.id = child.root_id
+     WHERE child.id = ANY($1::bigint[])
+  ) AS orphan
+ WHERE job.id = orphan.id AND job.status = 'running' AND NOT mqjobs.is_alive(job.consumer_id)
+RETURNING job.*
+
+-- name: forget_consumers
+-- Dead consumers under whom nothing runs any more.
+DELETE FROM mqjobs.consumer
+ WHERE id = ANY($1::uuid[])
+   AND NOT EXISTS (SELECT FROM mqjobs.job
+                    WHERE job.consumer_id = consumer.id AND job.root_id IS NOT NULL AND job.status = 'running')
+RETURNING id
+
+-- name: consumers
+SELECT *, alive_until > clock_timestamp() AS is_alive FROM mqjobs.consumer ORDER BY started_at
+
+-- name: quiet_roots
+-- Active roots in which nothing has happened for a while: those whose counters are worth a second look.
+SELECT id FROM mqjobs.job
+ WHERE root_id IS NULL AND status IN ('new', 'running') AND last_active_at < clock_timestamp() - $1::interval
+   AND id > $2
+ ORDER BY id
+ LIMIT $3
+
+-- name: recount
+-- What the counters of a root say, and what its children say.
+SELECT root.children = counted.children AND root.children_success = counted.success
+       AND root.children_failed = counted.failed AND root.children_cancelled = counted.cancelled
+       AND root.children_stale = counted.stale AS agrees,
+       counted.*
+  FROM mqjobs.job AS root,
+       LATERAL (SELECT count(*)::integer AS children,
+                       (count(*) FILTER (WHERE status = 'success'))::integer AS success,
+                       (count(*) FILTER (WHERE status = 'failed'))::integer AS failed,
+                       (count(*) FILTER (WHERE status = 'cancelled'))::integer AS cancelled,
+                       (count(*) FILTER (WHERE status = 'stale'))::integer AS stale
+                  FROM mqjobs.job WHERE root_id = root.id) AS counted
+ WHERE root.id = $1 AND root.status IN ('new', 'running')
+
+-- name: set_counters
+UPDATE mqjobs.job
+   SET children = $2, children_success = $3, children_failed = $4, children_cancelled = $5, children_stale = $6
+ WHERE id = $1
+
+-- name: overdue
+-- Messages that should have gone out by now.
+SELECT count(*) FROM mqjobs.message
+ WHERE dead_at IS NULL AND consumer_id IS NULL AND available_at < clock_timestamp() - $1::interval

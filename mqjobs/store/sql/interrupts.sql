@@ -1,0 +1,58 @@
+-- name: root_id_of
+SELECT coalesce(root_id, id) FROM mqjobs.job WHERE id = $1
+
+-- name: cancel_child
+-- A child that has not started, or whose consumer is gone, is cancelled at once.
+UPDATE mqjobs.job SET status = 'cancelled', stopped_at = clock_timestamp(), interrupted = true, lease = lease + 1
+ WHERE id = $1
+   AND (status IN ('new', 'failed_redelivered') OR (status = 'running' AND NOT mqjobs.is_alive(consumer_id)))
+RETURNING root_id
+
+-- name: ask_to_stop
+-- A child that runs: its consumer stops the code.
+UPDATE mqjobs.job SET interrupted = true WHERE id = $1 AND status = 'running' RETURNING id
+
+-- name: interrupt_root
+UPDATE mqjobs.job SET interrupted = true WHERE id = $1 AND status IN ('new', 'running') RETURNING children
+
+-- name: cancel_waiting
+-- The children of a root that have not started, or whose consumer is gone.
+WITH cancelled AS (
+    UPDATE mqjobs.job SET status = 'cancelled', stopped_at = clock_timestamp(), lease = lease + 1
+     WHERE root_id = $1
+       AND (status IN ('new', 'failed_redelivered')
+            OR (status = 'running' AND NOT mqjobs.is_alive(consumer_id)))
+    RETURNING id
+)
+SELECT count(*) FROM cancelled
+
+-- name: stop_own_child
+UPDATE mqjobs.job SET interrupted = true WHERE root_id = $1 AND is_own_child AND status = 'running'
+
+-- name: retried_children
+-- The children that an operator's retry means: this one, or the failed ones of this root.
+SELECT id, status, topic IS NOT NULL AS has_message FROM mqjobs.job
+ WHERE (id = $1 AND root_id IS NOT NULL) OR (root_id = $1 AND status = 'failed')
+ ORDER BY id
+
+-- name: retry_children
+UPDATE mqjobs.job
+   SET status = 'new', retries = retries + 1, attempt = 0, crashes = 0, interrupted = false,
+       stopped_at = NULL, error = NULL, progress = 0
+  FROM (SELECT id AS was_id, status AS was FROM mqjobs.job WHERE id = ANY($1::bigint[])) AS before
+ WHERE id = before.was_id AND before.was IN ('failed', 'cancelled')
+RETURNING *, before.was
+
+-- name: reopen_root
+-- Back to running with these children open again; an ended root needs its name to be free.
+UPDATE mqjobs.job
+   SET status = 'running', stopped_at = NULL, interrupted = false, last_active_at = clock_timestamp(),
+       retries = retries + (status <> 'running')::integer,
+       children_failed = children_failed - $2::integer,
+       children_cancelled = children_cancelled - $3::integer,
+       progress = round((children_success + children_failed - $2)::numeric / children, 4)
+ WHERE id = $1 AND root_id IS NULL AND status IN ('running', 'success', 'failed', 'cancelled')
+RETURNING id
+
+-- name: has_ended
+SELECT stopped_at IS NOT NULL FROM mqjobs.job WHERE id = $1

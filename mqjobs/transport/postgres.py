@@ -1,0 +1,122 @@
+"""The transport that needs no broker: the message table is the queues."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from mqjobs.model.message import Binding, Envelope
+from mqjobs.store import queues as store
+from mqjobs.store.database import Connection, Pool, is_outage
+from mqjobs.store.group_commit import GroupCommit
+from mqjobs.store.messages import bind, insert_messages
+from mqjobs.transport.background import in_background
+from mqjobs.transport.seam import Delivery, Publication, QueueState
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+PAUSE_WHILE_AWAY = timedelta(seconds=0.5)
+TIME_FOR_A_LAST_WRITE = timedelta(seconds=5)
+
+
+@asynccontextmanager
+async def open_postgres(
+    pool: Pool, *, poll_interval: timedelta = timedelta(milliseconds=200)
+) -> AsyncIterator["PostgresTransport"]:
+    """The transport over this database; inboxes that are idle look every `poll_interval`."""
+    transport = PostgresTransport(pool, poll_interval)
+    async with in_background(transport.write()):
+        yield transport
+
+
+class PostgresTransport:
+    """Carries messages through the message table. Publishers that meet share a transaction."""
+
+    def __init__(self, pool: Pool, poll_interval: timedelta) -> None:
+        self._pool = pool
+        self._poll_interval = poll_interval
+        self._written = GroupCommit[Sequence[Envelope], Sequence[Publication]](
+            "publish", self._write_batches
+        )
+        self._inboxes: set[PostgresInbox] = set()
+
+    async def write(self) -> None:
+        """Write down what is published, until cancelled."""
+        await self._written.run()
+
+    async def declare(self, bindings: Sequence[Binding]) -> None:
+        """The queues take these topics. Raises DatabaseUnavailable where the database is away."""
+        async with self._pool.acquire() as connection:
+            await bind(connection, bindings)
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
+        """Write the messages down; waits until the database is there."""
+        if not envelopes:
+            return []
+        publications = await self._written(envelopes)
+        self.wake()
+        return publications
+
+    async def _write_batches(
+        self, batches: Sequence[Sequence[Envelope]]
+    ) -> Sequence[Sequence[Publication]]:
+        topics = {one.topic for batch in batches for one in batch if one.queue is None}
+        async with self._pool.acquire() as connection, connection.transaction():
+            bound = await store.bound_topics(connection, topics) if topics else set()
+            is_routable = [
+                [one.queue is not None or one.topic in bound for one in batch] for batch in batches
+            ]
+            await insert_messages(
+                connection,
+                [
+                    one
+                    for batch, routable in zip(batches, is_routable, strict=True)
+                    for one, goes in zip(batch, routable, strict=True)
+                    if goes
+                ],
+            )
+        return [
+            [Publication.CONFIRMED if goes else Publication.UNROUTABLE for goes in routable]
+            for routable in is_routable
+        ]
+
+    @asynccontextmanager
+    async def inbox(
+        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+    ) -> AsyncIterator["PostgresInbox"]:
+        """Take messages from these queues. One inbox per queue and consumer: it takes all that bears its name."""
+        inbox = PostgresInbox(self._pool, queues, prefetch, consumer_id, self._poll_interval)
+        self._inboxes.add(inbox)
+        try:
+            async with in_background(inbox.take(), inbox.settle()):
+                try:
+                    yield inbox
+                finally:
+                    await inbox.close()
+                    await inbox.leave()
+        finally:
+            self._inboxes.discard(inbox)
+
+    def wake(self) -> None:
+        """There are new messages in the table: idle inboxes of this process look at once."""
+        for inbox in self._inboxes:
+            inbox.wake()
+
+    async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
+        """How full these queues are: what is due and free, and what consumers have."""
+        async with self._pool.acquire() as connection:
+            counts = await store.queue_counts(connection, queues)
+        return [
+            QueueState(one.queue, one.ready, one.unacknowledged, one.consumers) for one in counts
+        ]
+
+    async def purge(self, queue: str) -> int:
+        """Throw away what waits in this queue, now or for later; how many messages those were."""
+        async with self._pool.acquire() as connection:
+            return await store.purge(connection, queue)
