@@ -18,7 +18,7 @@ demo: $(STAMP) ## run the reference application (BROKER=rabbitmq: over a private
 ifeq ($(BROKER),)
 	@$(DEMO) $(ARGS)
 else ifeq ($(BROKER),rabbitmq)
-	@$(BIN)/python -m tests.support.servers run rabbitmq -- $(DEMO) $(ARGS)
+	@$(BIN)/python -m tests.support.servers run --only rabbitmq -- $(DEMO) $(ARGS)
 else
 	@echo "BROKER=$(BROKER) is not known; leave it out, or say BROKER=rabbitmq" >&2; exit 2
 endif

@@ -1,4 +1,4 @@
-"""Private servers from the shell: `python -m tests.support.servers run rabbitmq -- command …`."""
+"""Private servers from the shell: `python -m tests.support.servers run -- command …`."""
 
 import argparse
 import os
@@ -21,11 +21,13 @@ def main(arguments: Sequence[str]) -> int:
         if options.what == "install":
             prepare_broker()
             return 0
-        with _servers(options.servers or _SERVERS) as variables:
+        with _servers([options.only] if options.only else _SERVERS) as variables:
             return _run(command, variables) if command else _wait(variables)
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -40,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True)
     commands.add_parser("install", help="fetch or install what the broker needs")
     run = commands.add_parser("run", help="run servers around a command, or until interrupted")
-    run.add_argument("servers", nargs="*", choices=_SERVERS, default=[], help="default: both")
+    run.add_argument("--only", choices=_SERVERS, help="start this one alone")
     return parser
 
 

@@ -71,7 +71,7 @@ class DockerBroker:
             )
 
     def stop(self) -> None:
-        _docker("stop", "--time", "30", self._name)
+        _docker("stop", "-t", "30", self._name)
 
     def kill(self) -> None:
         _docker("kill", self._name)
