@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import aio_pika
 
+from tests.support.servers import Broker
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -21,3 +23,12 @@ class Declared:
                 await channel.queue_delete(queue)
             for exchange in self.exchanges:
                 await channel.exchange_delete(exchange)
+
+
+def write_declarations(broker: Broker) -> None:
+    """Have what was declared so far on disk, so that it is there after a kill of the broker.
+
+    A broker before 4.0 confirms a declaration at once and writes it up to two seconds later: a
+    durable queue younger than that may be gone after a crash, with the confirmed messages in it.
+    """
+    broker.rabbitmqctl("eval", "mnesia:sync_log().")

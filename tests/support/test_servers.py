@@ -6,7 +6,7 @@ import aio_pika
 import asyncpg
 import pytest
 
-from tests.support.amqp import Declared
+from tests.support.amqp import Declared, write_declarations
 from tests.support.servers import Broker, ServerError
 from tests.support.servers.broker import GivenBroker
 from tests.support.servers.network import free_ports, listens
@@ -38,6 +38,7 @@ async def test_a_durable_message_survives_the_kill_of_its_broker(
         message = aio_pika.Message(b"kept", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(message, name)
 
+    await to_thread(write_declarations, broker)
     await to_thread(broker.kill)
     await to_thread(broker.start)
 
