@@ -1,5 +1,6 @@
 """Which RabbitMQ the tests run on: the first that this machine can offer."""
 
+import atexit
 import os
 
 from tests.support.servers import apt, docker
@@ -10,17 +11,26 @@ AMQP_URL_VARIABLE = "MQJOBS_TEST_AMQP_URL"
 
 
 def open_broker() -> Broker:
-    """A broker that is not started yet; raises, and says what to do, where none can be had."""
-    if url := os.environ.get(AMQP_URL_VARIABLE):
-        return GivenBroker(url)
-    if docker.engine_works() and docker.ensure_image():
-        return docker.DockerBroker()
-    return RabbitNode(_programs())
+    """A broker that is not started yet; raises, and says what to do, where none can be had.
+
+    Its owner removes it; what its owner forgets ends with the process.
+    """
+    broker = _first_broker()
+    atexit.register(broker.remove)
+    return broker
 
 
 def prepare_broker() -> None:
     """Fetch or install what the broker needs, so that starting one takes seconds from then on."""
     open_broker().remove()
+
+
+def _first_broker() -> Broker:
+    if url := os.environ.get(AMQP_URL_VARIABLE):
+        return GivenBroker(url)
+    if docker.engine_works() and docker.ensure_image():
+        return docker.DockerBroker()
+    return RabbitNode(_programs())
 
 
 def _programs() -> Programs:
