@@ -29,7 +29,7 @@ def roots_of(collection: str) -> tuple[Path, ...]:
         return (Path(sysconfig.get_path("stdlib")),)
     if collection == "site-packages":
         return tuple(Path(entry) for entry in sys.path if Path(entry).name in SITE_FOLDERS)
-    folder = Path(collection)
+    folder = Path(collection).absolute()
     if not folder.is_dir():
         raise ValueError(
             f"collection {collection!r} is neither stdlib nor site-packages, nor a folder's path"
