@@ -19,7 +19,7 @@ class DaemonEnded(Exception):
 class ConsumerDaemon:
     """The daemon, from `with` to the end of the block; it never outlives the block.
 
-    It has a session of its own, so that Ctrl-C reaches it through here and once.
+    It stands apart from the terminal, so that Ctrl-C reaches it through here, and once.
     """
 
     def __init__(self, log: Path) -> None:
