@@ -1,0 +1,1 @@
+"""The app: settings, logging, what is opened in which order, and the command line."""

@@ -27,6 +27,7 @@ class Job:
     name: str
     status: JobStatus
     unique: bool = False
+    own_child: bool = False
     interrupted: bool = False
     lease: int = 0
     attempt: int = 0

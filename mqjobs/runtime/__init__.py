@@ -1,0 +1,1 @@
+"""What runs: the consumer's loop, an attempt from delivery to acknowledgement, and the services beside it."""

@@ -11,7 +11,6 @@ from mqjobs.model.outcome import StopReason
 from mqjobs.model.status import JobStatus
 from mqjobs.store.database import Connection
 from mqjobs.store.messages import insert_messages
-from mqjobs.store.queues import release_taken_by
 from mqjobs.store.retries import next_message
 from mqjobs.store.roots import Moved, lock_roots_of, move_roots
 from mqjobs.store.statements import statements
@@ -83,8 +82,7 @@ async def reap(connection: Connection, *, crashes_allowed: int, limit: int = 500
     The caller opens the transaction.
     """
     dead = [row["id"] for row in await connection.fetch(SQL["dead_consumers"])]
-    if dead:
-        await release_taken_by(connection, dead)
+    await connection.execute(SQL["release_messages"])
     rows = await _reap_orphans(connection, crashes_allowed, limit)
     forgotten = await connection.fetch(SQL["forget_consumers"], dead) if dead else []
     statuses = [row["status"] for row in rows]

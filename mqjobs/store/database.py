@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TypeAlias, Union
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -16,7 +16,9 @@ from mqjobs.model.errors import ConfigurationError, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Connection: TypeAlias = Union[  # noqa: UP007  a union of names, for the driver's classes are generic in stubs alone
+    "asyncpg.Connection[asyncpg.Record]", "PoolConnectionProxy[asyncpg.Record]"
+]
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 OUTAGES = (

@@ -15,6 +15,7 @@ def job_of(row: asyncpg.Record, *, looks_stale: bool = False) -> Job:
         name=row["name"],
         status=JobStatus(row["status"]),
         unique=row["is_unique"],
+        own_child=row["is_own_child"],
         interrupted=row["interrupted"],
         lease=row["lease"],
         attempt=row["attempt"],

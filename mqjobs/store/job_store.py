@@ -1,7 +1,7 @@
 """The jobs and the outbox as one object: what callers ask for one by one, written many at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
-from mqjobs.store import children, interrupts, roots
+from mqjobs.store import children, interrupts, queues, roots
 from mqjobs.store.children import Dependent, NewChild, OwnRun
 from mqjobs.store.claims import Claim, Granted, Refused, claim_children
 from mqjobs.store.database import Connection, Pool
@@ -34,14 +34,20 @@ class JobStore:
     """Claims, finishes and outbox writes go through group commits; the rest is a transaction each.
 
     While PostgreSQL is away, calls wait for `patience` (None: until it is back), then raise DatabaseUnavailable.
-    `run` must be running for calls to be answered.
+    `run` must be running for calls to be answered. `wake` is called when messages were written to the outbox.
     """
 
     def __init__(
-        self, pool: Pool, *, crashes_allowed: int, patience: timedelta | None = None
+        self,
+        pool: Pool,
+        *,
+        crashes_allowed: int,
+        wake: Callable[[], None],
+        patience: timedelta | None = None,
     ) -> None:
         self.pool = pool
-        self._patience = patience
+        self.patience = patience
+        self.wake = wake
 
         async def claim(claims: Sequence[Claim]) -> Sequence[Granted | Refused]:
             async with transaction(pool) as connection:
@@ -49,11 +55,14 @@ class JobStore:
 
         async def finish(runs: Sequence[FinishedRun]) -> Sequence[JobStatus | None]:
             async with transaction(pool) as connection:
-                return await finish_children(connection, runs)
+                statuses = await finish_children(connection, runs)
+            wake()
+            return statuses
 
         async def send(batches: Sequence[Sequence[Envelope]]) -> Sequence[None]:
             async with transaction(pool) as connection:
                 await insert_messages(connection, [each for batch in batches for each in batch])
+            wake()
             return [None] * len(batches)
 
         self.claim = GroupCommit[Claim, Granted | Refused]("claims", claim, patience=patience)
@@ -85,9 +94,11 @@ class JobStore:
 
     async def create_children(self, run: OwnRun, new: Sequence[NewChild]) -> int:
         """See `children.create_children`."""
-        return await self._write(
+        created = await self._write(
             "delayed children", lambda each: children.create_children(each, run, new)
         )
+        self.wake()
+        return created
 
     async def reserve_ids(self, count: int) -> list[int]:
         """See `children.reserve_ids`."""
@@ -124,6 +135,10 @@ class JobStore:
         """See `interrupts.interrupt`."""
         return await self._write("an interrupt", lambda each: interrupts.interrupt(each, job_id))
 
+    async def bound_topics(self, topics: Collection[str]) -> set[str]:
+        """See `queues.bound_topics`."""
+        return await self._write("a look-up", lambda each: queues.bound_topics(each, topics))
+
     async def keep(self, letter: DeadLetter) -> None:
         """The message is a dead letter, and roots that it was to start are cancelled."""
 
@@ -140,4 +155,4 @@ class JobStore:
             async with transaction(self.pool) as connection:
                 return await act(connection)
 
-        return await patiently(what, once, patience=self._patience)
+        return await patiently(what, once, patience=self.patience)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import asyncpg
 
@@ -59,6 +60,12 @@ async def bindings(connection: Connection) -> list[Binding]:
     return [
         Binding(row["queue"], row["topic"]) for row in await connection.fetch(SQL["bindings"])
     ]
+
+
+async def database_now(connection: Connection) -> datetime:
+    """The time in the database."""
+    now: datetime = await connection.fetchval(SQL["database_now"])
+    return now
 
 
 def envelope_of(row: asyncpg.Record) -> Envelope:

@@ -25,7 +25,7 @@ class TakenMessage:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """What is in a queue: messages that are due and free, messages that consumers have; how many consume."""
+    """What is in a queue: messages due and free, messages that consumers have; who consumes."""
 
     queue: str
     ready: int
@@ -42,10 +42,10 @@ async def bound_topics(connection: Connection, topics: Collection[str]) -> set[s
 async def take_messages(
     connection: Connection, queues: Sequence[str], *, consumer_id: UUID, limit: int
 ) -> list[TakenMessage]:
-    """Messages that are due and free are this consumer's now, at most `limit`, the most urgent and oldest first.
+    """At most `limit` messages that are due and free are this consumer's now, the most urgent first.
 
-    Where the limit does not reach for all of a priority, the queues come in the order given. What another
-    consumer is just taking is passed over.
+    Among equals the oldest; where the limit does not reach for all of a priority, the queues come in
+    the order given. What another consumer is just taking is passed over.
     """
     slots = [(queue, int(priority)) for priority in MOST_URGENT_FIRST for queue in queues]
     rows = await connection.fetch(
@@ -60,30 +60,30 @@ async def take_messages(
 
 
 async def delete_taken(connection: Connection, consumer_id: UUID, row_ids: Sequence[int]) -> None:
-    """The messages are done and gone; one that is no longer this consumer's stays."""
+    """The messages are done and gone; one that is another's by now stays."""
     await connection.execute(SQL["delete_taken"], consumer_id, row_ids)
 
 
 async def free_taken(connection: Connection, consumer_id: UUID, row_ids: Sequence[int]) -> None:
-    """The messages are free for any consumer; one that is no longer this consumer's stays as it is."""
+    """The messages are free for any consumer; one that is another's by now stays as it is."""
     await connection.execute(SQL["free_taken"], consumer_id, row_ids)
 
 
 async def free_all_taken_but(
     connection: Connection, consumer_id: UUID, queues: Sequence[str], known: Collection[int]
 ) -> None:
-    """What this consumer took from these queues is free again, but for the rows that it knows it has."""
+    """What this consumer took from these queues is free again, but for the rows it knows of."""
     await connection.execute(SQL["free_all_taken_but"], consumer_id, queues, list(known))
 
 
 async def release_taken_by(connection: Connection, consumer_ids: Sequence[UUID]) -> int:
-    """Everything that these consumers took is free again, for they are gone; how many messages those were."""
+    """Everything that these consumers took is free again, for they are gone; how many those were."""
     released: int = await connection.fetchval(SQL["release_taken_by"], consumer_ids)
     return released
 
 
 async def queue_counts(connection: Connection, queues: Sequence[str]) -> list[QueueCounts]:
-    """What is in these queues, in the order given; one that is bound to nothing and empty is left out."""
+    """What is in these queues, in the order given; one unbound and empty is left out."""
     return [QueueCounts(*row) for row in await connection.fetch(SQL["queue_counts"], queues)]
 
 

@@ -1,28 +1,19 @@
 """The transport that needs no broker: the message table is the queues."""
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TypeVar
 from uuid import UUID
 
-import structlog
-
+from mqjobs.model.errors import DatabaseUnavailable
 from mqjobs.model.message import Binding, Envelope
 from mqjobs.store import queues as store
 from mqjobs.store.database import Connection, Pool, is_outage
 from mqjobs.store.group_commit import GroupCommit
 from mqjobs.store.messages import bind, insert_messages
 from mqjobs.transport.background import in_background
-from mqjobs.transport.seam import Delivery, Publication, QueueState
-
-log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-PAUSE_WHILE_AWAY = timedelta(seconds=0.5)
-TIME_FOR_A_LAST_WRITE = timedelta(seconds=5)
+from mqjobs.transport.postgres_inbox import PostgresInbox
+from mqjobs.transport.seam import Publication, QueueState
 
 
 @asynccontextmanager
@@ -46,13 +37,18 @@ class PostgresTransport:
         )
         self._inboxes: set[PostgresInbox] = set()
 
+    @property
+    def needs_relay(self) -> bool:
+        """The outbox is the queue."""
+        return False
+
     async def write(self) -> None:
         """Write down what is published, until cancelled."""
         await self._written.run()
 
     async def declare(self, bindings: Sequence[Binding]) -> None:
         """The queues take these topics. Raises DatabaseUnavailable where the database is away."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             await bind(connection, bindings)
 
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
@@ -90,8 +86,14 @@ class PostgresTransport:
     async def inbox(
         self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
     ) -> AsyncIterator["PostgresInbox"]:
-        """Take messages from these queues. One inbox per queue and consumer: it takes all that bears its name."""
-        inbox = PostgresInbox(self._pool, queues, prefetch, consumer_id, self._poll_interval)
+        """Take messages from these queues; a consumer has one inbox at most for a queue."""
+        inbox = PostgresInbox(
+            self._pool,
+            queues,
+            prefetch=prefetch,
+            consumer_id=consumer_id,
+            poll_interval=self._poll_interval,
+        )
         self._inboxes.add(inbox)
         try:
             async with in_background(inbox.take(), inbox.settle()):
@@ -104,13 +106,13 @@ class PostgresTransport:
             self._inboxes.discard(inbox)
 
     def wake(self) -> None:
-        """There are new messages in the table: idle inboxes of this process look at once."""
+        """There are new messages in the table: inboxes of this process look at once."""
         for inbox in self._inboxes:
             inbox.wake()
 
     async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
         """How full these queues are: what is due and free, and what consumers have."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             counts = await store.queue_counts(connection, queues)
         return [
             QueueState(one.queue, one.ready, one.unacknowledged, one.consumers) for one in counts
@@ -118,5 +120,15 @@ class PostgresTransport:
 
     async def purge(self, queue: str) -> int:
         """Throw away what waits in this queue, now or for later; how many messages those were."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             return await store.purge(connection, queue)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._pool.acquire() as connection:
+                yield connection
+        except Exception as error:
+            if is_outage(error):
+                raise DatabaseUnavailable(f"PostgreSQL does not answer: {error}") from error
+            raise

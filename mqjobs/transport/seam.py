@@ -63,6 +63,15 @@ class Inbox(Protocol):
 class Transport(Protocol):
     """What carries messages: opened by its own `open`, safe to use by many asyncio tasks."""
 
+    @property
+    def needs_relay(self) -> bool:
+        """Whether messages in the outbox have to be published; else the outbox is the queue already."""
+        ...
+
+    def wake(self) -> None:
+        """Messages were written to the outbox: where that is the queue, inboxes look at once."""
+        ...
+
     async def declare(self, bindings: Sequence[Binding]) -> None:
         """The queues are there, durable, and take these topics. Doing it again changes nothing."""
         ...

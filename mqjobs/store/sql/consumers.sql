@@ -27,6 +27,11 @@ SELECT id FROM mqjobs.consumer
  ORDER BY id
    FOR UPDATE SKIP LOCKED
 
+-- name: release_messages
+-- Messages that dead or unknown consumers took go back to their queues.
+UPDATE mqjobs.message SET consumer_id = NULL
+ WHERE consumer_id IS NOT NULL AND dead_at IS NULL AND NOT mqjobs.is_alive(consumer_id)
+
 -- name: orphans
 -- Children that run in no live consumer.
 SELECT job.id

@@ -1,0 +1,242 @@
+"""The composition root: opens everything in order, closes it in reverse. The only place that knows every part."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+
+from uuid_utils.compat import uuid7
+
+from mqjobs.app.embedded import embedded_database_url
+from mqjobs.app.settings import Settings
+from mqjobs.model.errors import ConfigurationError
+from mqjobs.processing.attempt import Runs
+from mqjobs.processing.dead_letters import DeadLetters
+from mqjobs.processing.envelopes import EnvelopeMaker
+from mqjobs.processing.jobs import Jobs
+from mqjobs.processing.middleware import Middleware
+from mqjobs.processing.producer import Producer
+from mqjobs.processing.registry import Registry
+from mqjobs.processing.services import Services
+from mqjobs.processing.stale_times import DEFAULT_SECONDS, StaleTimes
+from mqjobs.runtime.consumer import Consumer, Pace
+from mqjobs.runtime.execution import Execution
+from mqjobs.runtime.heartbeat import Heartbeat
+from mqjobs.runtime.relay import Relay
+from mqjobs.store import migrations
+from mqjobs.store.clock import DatabaseClock
+from mqjobs.store.consumers import ConsumerInfo
+from mqjobs.store.database import Pool, open_pool, without_password
+from mqjobs.store.job_store import JobStore
+from mqjobs.store.messages import bind, database_now
+from mqjobs.transport.postgres import open_postgres
+from mqjobs.transport.rabbitmq import open_rabbitmq
+from mqjobs.transport.seam import Transport
+
+PRODUCER_RELAY_INTERVAL = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApp:
+    """An app that is connected: `producer` sends, `jobs` and `dead` show and steer, `database` is the pool."""
+
+    producer: Producer
+    jobs: Jobs
+    dead: DeadLetters
+    database: Pool
+    transport: Transport
+    relay: Relay
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    services: Services
+    transport: Transport
+    relay: Relay
+    producer: Producer
+    pool: Pool
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, registry: Registry, middleware: Sequence[Middleware]
+) -> AsyncIterator[OpenApp]:
+    """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it."""
+    async with _parts(settings, registry, patience=settings.connect_timeout) as parts:
+        over = asyncio.Event()
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(parts.relay.run(over, PRODUCER_RELAY_INTERVAL))
+            try:
+                yield OpenApp(
+                    parts.producer,
+                    Jobs(parts.services),
+                    DeadLetters(parts.services),
+                    parts.pool,
+                    parts.transport,
+                    parts.relay,
+                )
+            finally:
+                over.set()
+
+
+@asynccontextmanager
+async def consumer(
+    settings: Settings,
+    registry: Registry,
+    middleware: Sequence[Middleware],
+    queues: Sequence[str] = (),
+) -> AsyncIterator[Consumer]:
+    """A consumer of these queues, or of all that the registry has, ready to run.
+
+    Raises ConfigurationError for a queue that no processor takes messages from.
+    """
+    chosen = _chosen_queues(registry, queues or settings.queues)
+    async with _parts(settings, registry, patience=None) as parts:
+        info = ConsumerInfo(
+            id=parts.services.runs.consumer_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("mqjobs"),
+            queues=chosen,
+        )
+        yield Consumer(
+            services=parts.services,
+            transport=parts.transport,
+            execution=Execution(parts.services, registry, parts.producer, middleware),
+            heartbeat=Heartbeat(parts.services, info, settings.dead_after),
+            relay=parts.relay,
+            queues=chosen,
+            pace=_pace(settings),
+        )
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Pool]:
+    """The pool alone; an embedded database is started, and has the newest schema."""
+    url = settings.database_url or await embedded_database_url(settings.data_dir)
+    opening = open_pool(
+        url, size=settings.pool_size, connect_timeout=settings.connect_timeout
+    )
+    async with opening as pool:
+        if settings.database_url is None:
+            async with pool.acquire() as connection:
+                await migrations.migrate(connection)
+        yield pool
+
+
+@asynccontextmanager
+async def transport_of(settings: Settings, pool: Pool) -> AsyncIterator[Transport]:
+    """The transport that `broker_url` names. Raises ConfigurationError for another kind."""
+    url = settings.broker_url
+    if url is None or url.startswith("postgres:"):
+        async with open_postgres(pool) as transport:
+            yield transport
+    elif url.startswith(("amqp://", "amqps://")):
+        async with open_rabbitmq(
+            url,
+            exchange=settings.exchange,
+            queue_type=settings.queue_type,
+            connect_timeout=settings.connect_timeout,
+        ) as broker:
+            yield broker
+    else:
+        raise ConfigurationError(
+            f"MQJOBS_BROKER_URL {without_password(url)!r}: give amqp://…, amqps://… or postgres:"
+        )
+
+
+@asynccontextmanager
+async def _parts(
+    settings: Settings, registry: Registry, *, patience: timedelta | None
+) -> AsyncIterator[_Parts]:
+    async with database(settings) as pool:
+        async with pool.acquire() as connection:
+            await migrations.check(connection)
+            clock = DatabaseClock(await database_now(connection))
+        async with transport_of(settings, pool) as transport:
+            await _declare(registry, transport, pool)
+            wake = asyncio.Event()
+            async with _running_store(settings, pool, transport, wake, patience) as store:
+                services = _services(settings, store, clock)
+                producer = Producer(services, transport, registry.names)
+                relay = Relay(services, transport, wake)
+                yield _Parts(services, transport, relay, producer, pool)
+
+
+async def _declare(registry: Registry, transport: Transport, pool: Pool) -> None:
+    bindings = registry.bindings()
+    if not bindings:
+        return
+    await transport.declare(bindings)
+    async with pool.acquire() as connection:
+        await bind(connection, bindings)
+
+
+@asynccontextmanager
+async def _running_store(
+    settings: Settings,
+    pool: Pool,
+    transport: Transport,
+    wake: asyncio.Event,
+    patience: timedelta | None,
+) -> AsyncIterator[JobStore]:
+    def outbox_filled() -> None:
+        wake.set()
+        transport.wake()
+
+    store = JobStore(
+        pool,
+        crashes_allowed=settings.crashes_allowed,
+        wake=outbox_filled,
+        patience=patience,
+    )
+    async with asyncio.TaskGroup() as beside:
+        writing = beside.create_task(store.run(), name="mqjobs store")
+        try:
+            yield store
+        finally:
+            store.close()
+            await asyncio.wait([writing], timeout=5)
+            writing.cancel()
+
+
+def _services(settings: Settings, store: JobStore, clock: DatabaseClock) -> Services:
+    by_name = dict(settings.time_before_stale)
+    default = by_name.pop("default", DEFAULT_SECONDS)
+    return Services(
+        store=store,
+        runs=Runs(uuid7()),
+        envelopes=EnvelopeMaker(clock, max_bytes=settings.max_message_bytes),
+        stale_times=StaleTimes(by_name, default),
+        redelivery_delay=settings.redelivery_delay,
+    )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        concurrency=settings.concurrency,
+        prefetch=settings.prefetched,
+        grace=settings.grace,
+        heartbeat_interval=settings.heartbeat_interval,
+        watch_interval=settings.watch_interval,
+        relay_interval=settings.relay_interval,
+        reap_interval=settings.reap_interval,
+        reconcile_interval=settings.reconcile_interval,
+        crashes_allowed=settings.crashes_allowed,
+    )
+
+
+def _chosen_queues(registry: Registry, asked: Sequence[str]) -> list[str]:
+    queues = registry.queues()
+    if not queues:
+        raise ConfigurationError("the app has no processors: app.subscribe(MyProcessor()) before it consumes")
+    unknown = sorted(set(asked) - set(queues))
+    if unknown:
+        raise ConfigurationError(
+            f"no processor takes messages from queue {', '.join(unknown)}; there are {', '.join(queues)}"
+        )
+    return sorted(set(asked)) or queues

@@ -1,0 +1,134 @@
+"""Every setting, read once from MQJOBS_* variables and from nowhere else."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mqjobs.model.errors import ConfigurationError
+
+PREFIX = "MQJOBS_"
+NOT_SETTINGS = ("MQJOBS_TEST_",)
+
+
+def _from_seconds(value: object) -> object:
+    return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+
+
+Seconds = Annotated[
+    timedelta,
+    BeforeValidator(_from_seconds),
+    PlainSerializer(lambda value: value.total_seconds()),
+    Field(ge=timedelta(0)),
+]
+
+
+class Settings(BaseSettings):
+    """The settings of an app. Durations are seconds in variables and timedeltas here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    app: str | None = Field(None, description="The app to run, as module:attribute.")
+    database_url: str | None = Field(
+        None, repr=False, description="PostgreSQL; unset: an embedded server with its data in data_dir."
+    )
+    broker_url: str | None = Field(
+        None, repr=False, description="amqp:// or amqps://; unset or postgres: for queues in PostgreSQL."
+    )
+    data_dir: Path = Field(Path(".mqjobs"), description="Where the embedded PostgreSQL keeps its data.")
+    exchange: str = Field("mqjobs", description="RabbitMQ exchange that routes topics to queues.")
+    queue_type: Literal["auto", "classic", "quorum"] = Field(
+        "auto", description="RabbitMQ queues: auto is quorum from RabbitMQ 4.0 on, classic before."
+    )
+    connect_timeout: Seconds = Field(
+        timedelta(seconds=30), description="How long to wait for a server at start."
+    )
+    pool_size: int = Field(10, ge=4, description="Most connections to PostgreSQL of one process.")
+
+    queues: tuple[str, ...] = Field((), description="Queues to consume; none: every queue of the app.")
+    concurrency: int = Field(20, ge=1, description="Most processors that run at once in one process.")
+    prefetch: int | None = Field(
+        None, ge=1, description="Most unacknowledged deliveries; unset: twice the concurrency."
+    )
+    grace: Seconds = Field(
+        timedelta(seconds=25), description="How long running work may go on after the first signal."
+    )
+    heartbeat_interval: Seconds = Field(
+        timedelta(seconds=5), description="How often a consumer says that it lives."
+    )
+    dead_after: Seconds = Field(
+        timedelta(seconds=30), description="How old a heartbeat may be before its consumer is dead."
+    )
+    watch_interval: Seconds = Field(
+        timedelta(seconds=0.5), description="How often running jobs are looked after for interrupts."
+    )
+    relay_interval: Seconds = Field(
+        timedelta(seconds=0.25), description="How often an idle relay looks into the outbox."
+    )
+    reap_interval: Seconds = Field(
+        timedelta(seconds=5), description="How often consumers look for jobs of dead consumers."
+    )
+    reconcile_interval: Seconds = Field(
+        timedelta(seconds=60), description="How often counters of quiet root jobs are checked."
+    )
+    crashes_allowed: int = Field(
+        3, ge=1, description="A job under which so many consumers died has failed."
+    )
+    redelivery_delay: Seconds = Field(
+        timedelta(seconds=10), description="The wait after REQUEUE and Redeliver() without a time."
+    )
+
+    max_message_bytes: int = Field(1_000_000, ge=100, description="Largest body, as JSON.")
+    time_before_stale: dict[str, float] = Field(
+        default_factory=dict,
+        description="Seconds of silence after which a newer unique job takes a job's name, by name or prefix, "
+        "as JSON; -1: never; key default for the others, which have 1800.",
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least urgent log lines to write."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto is console on a terminal, json elsewhere."
+    )
+
+    @property
+    def prefetched(self) -> int:
+        """The prefetch in force."""
+        return self.prefetch or 2 * self.concurrency
+
+
+def read_settings(environment: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
+    """The settings in the environment, overridden by those given.
+
+    Raises ConfigurationError for a MQJOBS_* variable that is no setting, with the nearest that is, and for a value
+    that cannot be read.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in sorted(environment):
+        if not variable.startswith(PREFIX) or variable.startswith(NOT_SETTINGS):
+            continue
+        if variable not in known:
+            near = get_close_matches(variable, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see the list in docs/configuration.md"
+            raise ConfigurationError(f"{variable} is not a setting; {hint}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError(_faults(error)) from None
+    except ValueError as error:  # a value that should be JSON and is not
+        raise ConfigurationError(str(error)) from None
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(
+        f"{PREFIX}{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_input=False)
+    )

@@ -1,0 +1,122 @@
+"""The run of a claimed job: its callback is called, and what it came to is written under its lease."""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from mqjobs.model.errors import LeaseLost, Redeliver
+from mqjobs.model.job import Job
+from mqjobs.model.outcome import (
+    Finish,
+    GivenBack,
+    Outcome,
+    Raised,
+    Redelivered,
+    Returned,
+    Stopped,
+    StopReason,
+    after_attempt,
+)
+from mqjobs.model.status import JobStatus
+from mqjobs.processing.attempt import Attempt, Verdict
+from mqjobs.processing.services import Services
+from mqjobs.store.finishes import FinishedRun
+
+log = structlog.get_logger(__name__)
+
+ERROR_LENGTH = 20_000
+
+
+class JobRun:
+    """One run of one job under one lease."""
+
+    def __init__(self, job: Job, attempt: Attempt, services: Services) -> None:
+        self._job = job
+        self._attempt = attempt
+        self._services = services
+
+    async def execute(self, call: Callable[[], Awaitable[object]]) -> bool:
+        """Run it and finish the job by what it came to; True or False as it returned.
+
+        What it raises passes on, when the job is finished. Raises LeaseLost where the outcome could not be written.
+        """
+        job, lease = self._job.id, self._job.lease
+        try:
+            with self._services.runs.held(job, lease, self._attempt):
+                value = await call()
+        except LeaseLost:
+            self._lose()
+            raise
+        except Redeliver as redeliver:
+            await self._finish(Redelivered(self._wait(redeliver)))
+            raise
+        except asyncio.CancelledError as error:
+            await self._finish_stopped(error)
+            raise
+        except Exception as error:
+            await self._finish(Raised(error_text(error)))
+            raise
+        status = await self._finish(Returned(value))
+        return status is JobStatus.SUCCESS
+
+    async def _finish_stopped(self, error: asyncio.CancelledError) -> None:
+        match self._attempt.stop_reason:
+            case StopReason.LEASE_LOST:
+                self._lose()
+            case StopReason.INTERRUPTED:
+                await self._finish(Stopped())
+            case StopReason.SHUTDOWN:
+                await self._finish(GivenBack())
+            case StopReason.TIMED_OUT:
+                await self._finish(Raised("TimeoutError: the attempt took longer than its topic's timeout"))
+            case None:
+                await self._finish(Raised(error_text(error)))
+
+    async def _finish(self, outcome: Outcome) -> JobStatus:
+        finish = after_attempt(outcome, self._job.attempt, self._attempt.retry)
+        status = await self._services.store.finish(self._written(finish))
+        if status is None:
+            self._lose()
+            raise LeaseLost(
+                f"job {self._job.id} {self._job.name!r} is no longer run under lease {self._job.lease}: "
+                "its outcome was not written"
+            )
+        self._decide(status, finish, returned=isinstance(outcome, Returned))
+        return status
+
+    def _written(self, finish: Finish) -> FinishedRun:
+        again = None
+        if finish.again_in is not None:
+            again = self._attempt.envelope.again(
+                self._attempt.queue,
+                finish.again_in,
+                attempt=self._attempt.envelope.attempt + finish.counts_as_attempt,
+            )
+        return FinishedRun(
+            self._job.id, self._job.lease, finish.status, finish.error, again, finish.counts_as_attempt
+        )
+
+    def _decide(self, status: JobStatus, finish: Finish, *, returned: bool) -> None:
+        """The message follows the job: a next run has its own message, a cancelled job needs none."""
+        if status in {JobStatus.FAILED_REDELIVERED, JobStatus.CANCELLED}:
+            self._attempt.decide(Verdict.SETTLED)
+        elif status is JobStatus.FAILED:
+            reason = finish.error.strip().splitlines()[-1] if finish.error else "returned False"
+            self._attempt.explain(f"job {self._job.id} {self._job.name!r} failed: {reason}")
+            if not returned:
+                self._attempt.verdict = Verdict.REJECT
+
+    def _lose(self) -> None:
+        self._attempt.decide(Verdict.SETTLED)
+        log.warning("lease_lost", job_id=self._job.id, job=self._job.name, lease=self._job.lease)
+
+    def _wait(self, redeliver: Redeliver) -> timedelta:
+        return self._services.redelivery_delay if redeliver.after is None else redeliver.after
+
+
+def error_text(error: BaseException) -> str:
+    """The error's traceback with its type and message, the end of it where it is long."""
+    return "".join(traceback.format_exception(error))[-ERROR_LENGTH:]

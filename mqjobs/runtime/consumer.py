@@ -1,0 +1,124 @@
+"""The consumer: takes deliveries, starts an attempt for each, and leaves when all have ended."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from mqjobs.processing.services import Services
+from mqjobs.runtime.execution import Execution
+from mqjobs.runtime.heartbeat import Heartbeat
+from mqjobs.runtime.reaper import run_reaper
+from mqjobs.runtime.reconciler import run_reconciler
+from mqjobs.runtime.relay import Relay
+from mqjobs.transport.seam import Inbox, Transport
+
+log = structlog.get_logger(__name__)
+
+LAST_WRITES = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much a consumer does at once and how often it looks around."""
+
+    concurrency: int
+    prefetch: int
+    grace: timedelta
+    heartbeat_interval: timedelta
+    watch_interval: timedelta
+    relay_interval: timedelta
+    reap_interval: timedelta
+    reconcile_interval: timedelta
+    crashes_allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Takes from its queues until it is told to stop."""
+
+    services: Services
+    transport: Transport
+    execution: Execution
+    heartbeat: Heartbeat
+    relay: Relay
+    queues: Sequence[str]
+    pace: Pace
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; then let what runs end within the grace, and give back the rest."""
+        await self.heartbeat.begin()
+        over = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as beside:
+                self._start_services(beside, over)
+                try:
+                    await self._consume(stop)
+                finally:
+                    over.set()
+        finally:
+            await self._say_goodbye()
+
+    async def _consume(self, stop: asyncio.Event) -> None:
+        opened = self.transport.inbox(
+            self.queues,
+            prefetch=self.pace.prefetch,
+            consumer_id=self.services.runs.consumer_id,
+        )
+        async with opened as inbox, asyncio.TaskGroup() as group:
+            taking = group.create_task(self._take(inbox, stop), name="mqjobs take")
+            await stop.wait()
+            await inbox.close()
+            await self._drain(taking)
+
+    async def _take(self, inbox: Inbox, stop: asyncio.Event) -> None:
+        """Returns when the inbox is closed and all attempts have ended."""
+        slots = asyncio.Semaphore(self.pace.concurrency)
+        async with asyncio.TaskGroup() as attempts:
+            async for delivery in inbox.deliveries():
+                await slots.acquire()
+                if stop.is_set():
+                    inbox.give_back(delivery)
+                    slots.release()
+                    continue
+                attempt = attempts.create_task(self.execution.execute(delivery, inbox))
+                attempt.add_done_callback(lambda _: slots.release())
+
+    async def _drain(self, taking: asyncio.Task[None]) -> None:
+        done, _ = await asyncio.wait([taking], timeout=self.pace.grace.total_seconds())
+        if done:
+            return
+        stopped = self.execution.stop()
+        log.warning("grace_over", stopped=stopped, grace_s=self.pace.grace.total_seconds())
+        done, _ = await asyncio.wait([taking], timeout=LAST_WRITES.total_seconds())
+        if not done:
+            log.error("left_behind", jobs=sorted(self.services.runs.leases()))
+            taking.cancel()
+
+    def _start_services(self, beside: asyncio.TaskGroup, over: asyncio.Event) -> None:
+        pace, store = self.pace, self.services.store
+        for name, service in (
+            ("heartbeat", self.heartbeat.beat(over, pace.heartbeat_interval)),
+            ("watch", self.heartbeat.watch(over, pace.watch_interval)),
+            ("relay", self.relay.run(over, pace.relay_interval)),
+            (
+                "reaper",
+                run_reaper(
+                    store,
+                    over,
+                    interval=pace.reap_interval,
+                    crashes_allowed=pace.crashes_allowed,
+                ),
+            ),
+            ("reconciler", run_reconciler(store, over, interval=pace.reconcile_interval)),
+        ):
+            beside.create_task(service, name=f"mqjobs {name}")
+
+    async def _say_goodbye(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_WRITES.total_seconds()):
+                await self.heartbeat.end()
+        except Exception as error:  # it is dead to the others soon without it
+            log.warning("goodbye_failed", error=str(error) or type(error).__name__)

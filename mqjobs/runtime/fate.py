@@ -1,0 +1,89 @@
+"""What becomes of a delivery once its processor has ended."""
+
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mqjobs.model.errors import Redeliver
+from mqjobs.model.result import Result
+from mqjobs.model.retry import Retry
+from mqjobs.processing.attempt import Verdict
+
+BUSY_DELAY = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The message is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The message comes again after a delay, and the attempt counts or does not."""
+
+    delay: timedelta
+    counts: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """The message is kept as a dead letter."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The message goes back to its queue as if it had not come."""
+
+
+Fate = Acknowledge | Park | Bury | GiveBack
+
+
+def fate_of_result(
+    result: object, verdict: Verdict | None, detail: str | None, redelivery_delay: timedelta
+) -> Fate:
+    """Where a message goes whose processor returned."""
+    if verdict is not None:
+        return _of_verdict(verdict, detail)
+    match result:
+        case Result.ACK:
+            return Acknowledge()
+        case Result.REJECT:
+            return Bury("rejected", detail or "the processor rejected it")
+        case Result.REQUEUE:
+            return Park(redelivery_delay, counts=True, why="requeued")
+        case _:
+            return Bury("failed", f"the processor returned {result!r}: a Result was expected")
+
+
+def fate_of_error(  # noqa: PLR0913  each is one fact of the decision
+    error: BaseException,
+    verdict: Verdict | None,
+    detail: str | None,
+    *,
+    attempt: int,
+    retry: Retry,
+    redelivery_delay: timedelta,
+) -> Fate:
+    """Where a message goes whose processor raised, on this attempt (the first is 1)."""
+    if verdict is not None:
+        return _of_verdict(verdict, detail or str(error))
+    if isinstance(error, Redeliver):
+        after = redelivery_delay if error.after is None else error.after
+        return Park(after, counts=True, why="redelivered")
+    if attempt < retry.attempts:
+        return Park(retry.delay_after(attempt), counts=True, why="retried")
+    return Bury("failed", "".join(traceback.format_exception(error)))
+
+
+def _of_verdict(verdict: Verdict, detail: str | None) -> Fate:
+    match verdict:
+        case Verdict.PARK:
+            return Park(BUSY_DELAY, counts=False, why="its job runs elsewhere")
+        case Verdict.SETTLED:
+            return Acknowledge()
+        case Verdict.REJECT:
+            return Bury("rejected", detail or "its job cannot run")

@@ -1,0 +1,35 @@
+"""The outbox as the relay sees it: what is due, and what became of it."""
+
+from collections.abc import Sequence
+
+from mqjobs.model.message import Envelope
+from mqjobs.store.database import Connection
+from mqjobs.store.messages import envelope_of
+from mqjobs.store.statements import statements
+
+SQL = statements("outbox")
+
+
+async def due(
+    connection: Connection, limit: int, *, only_unrouted: bool
+) -> list[tuple[int, Envelope]]:
+    """Messages to publish now, with their row ids, for this transaction alone.
+
+    `only_unrouted`: those that had no queue when they were written, because the others need no relay.
+    """
+    rows = await connection.fetch(SQL["due"], limit, only_unrouted)
+    return [(row["id"], envelope_of(row)) for row in rows]
+
+
+async def delete(connection: Connection, row_ids: Sequence[int]) -> None:
+    """These are with the broker."""
+    if row_ids:
+        await connection.execute(SQL["delete"], row_ids)
+
+
+async def make_dead(
+    connection: Connection, row_ids: Sequence[int], *, reason: str, detail: str
+) -> None:
+    """These stay, as dead letters."""
+    if row_ids:
+        await connection.execute(SQL["make_dead"], row_ids, reason, detail)
