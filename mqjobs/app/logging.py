@@ -9,7 +9,9 @@ import structlog
 from structlog.typing import Processor
 
 
-def configure_logging(level: str = "info", style: str = "auto", stream: TextIO = sys.stderr) -> None:
+def configure_logging(
+    level: str = "info", style: str = "auto", stream: TextIO = sys.stderr
+) -> None:
     """From here on structlog and the standard library's logging write such lines to the stream."""
     human = style == "console" or (style == "auto" and stream.isatty())
     shared: list[Processor] = [

@@ -118,9 +118,7 @@ async def consumer(
 async def database(settings: Settings) -> AsyncIterator[Pool]:
     """The pool alone; an embedded database is started, and has the newest schema."""
     url = settings.database_url or await embedded_database_url(settings.data_dir)
-    opening = open_pool(
-        url, size=settings.pool_size, connect_timeout=settings.connect_timeout
-    )
+    opening = open_pool(url, size=settings.pool_size, connect_timeout=settings.connect_timeout)
     async with opening as pool:
         if settings.database_url is None:
             async with pool.acquire() as connection:
@@ -233,7 +231,9 @@ def _pace(settings: Settings) -> Pace:
 def _chosen_queues(registry: Registry, asked: Sequence[str]) -> list[str]:
     queues = registry.queues()
     if not queues:
-        raise ConfigurationError("the app has no processors: app.subscribe(MyProcessor()) before it consumes")
+        raise ConfigurationError(
+            "the app has no processors: app.subscribe(MyProcessor()) before it consumes"
+        )
     unknown = sorted(set(asked) - set(queues))
     if unknown:
         raise ConfigurationError(

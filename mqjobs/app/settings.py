@@ -37,12 +37,18 @@ class Settings(BaseSettings):
 
     app: str | None = Field(None, description="The app to run, as module:attribute.")
     database_url: str | None = Field(
-        None, repr=False, description="PostgreSQL; unset: an embedded server with its data in data_dir."
+        None,
+        repr=False,
+        description="PostgreSQL; unset: an embedded server with its data in data_dir.",
     )
     broker_url: str | None = Field(
-        None, repr=False, description="amqp:// or amqps://; unset or postgres: for queues in PostgreSQL."
+        None,
+        repr=False,
+        description="amqp:// or amqps://; unset or postgres: for queues in PostgreSQL.",
     )
-    data_dir: Path = Field(Path(".mqjobs"), description="Where the embedded PostgreSQL keeps its data.")
+    data_dir: Path = Field(
+        Path(".mqjobs"), description="Where the embedded PostgreSQL keeps its data."
+    )
     exchange: str = Field("mqjobs", description="RabbitMQ exchange that routes topics to queues.")
     queue_type: Literal["auto", "classic", "quorum"] = Field(
         "auto", description="RabbitMQ queues: auto is quorum from RabbitMQ 4.0 on, classic before."
@@ -52,8 +58,12 @@ class Settings(BaseSettings):
     )
     pool_size: int = Field(10, ge=4, description="Most connections to PostgreSQL of one process.")
 
-    queues: tuple[str, ...] = Field((), description="Queues to consume; none: every queue of the app.")
-    concurrency: int = Field(20, ge=1, description="Most processors that run at once in one process.")
+    queues: tuple[str, ...] = Field(
+        (), description="Queues to consume; none: every queue of the app."
+    )
+    concurrency: int = Field(
+        20, ge=1, description="Most processors that run at once in one process."
+    )
     prefetch: int | None = Field(
         None, ge=1, description="Most unacknowledged deliveries; unset: twice the concurrency."
     )
@@ -67,7 +77,8 @@ class Settings(BaseSettings):
         timedelta(seconds=30), description="How old a heartbeat may be before its consumer is dead."
     )
     watch_interval: Seconds = Field(
-        timedelta(seconds=0.5), description="How often running jobs are looked after for interrupts."
+        timedelta(seconds=0.5),
+        description="How often running jobs are looked after for interrupts.",
     )
     relay_interval: Seconds = Field(
         timedelta(seconds=0.25), description="How often an idle relay looks into the outbox."

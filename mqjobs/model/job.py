@@ -68,5 +68,7 @@ def checked_name(name: str) -> str:
             f"job name {name[:40]!r}… has {len(name)} characters: {NAME_LENGTH} at most"
         )
     if "\x00" in name:
-        raise InvalidJobName(f"job name {name!r} has a NUL character: PostgreSQL cannot keep it, leave it out")
+        raise InvalidJobName(
+            f"job name {name!r} has a NUL character: PostgreSQL cannot keep it, leave it out"
+        )
     return name

@@ -62,7 +62,9 @@ class Finish:
     counts_as_attempt: bool = True
 
 
-def after_attempt(outcome: Outcome, attempt: int, retry: Retry) -> Finish:
+def after_attempt(  # noqa: C901, PLR0911  a table, to be read as one
+    outcome: Outcome, attempt: int, retry: Retry
+) -> Finish:
     """Where a running job goes after this attempt (the first is 1) under its topic's retry policy."""
     match outcome:
         case Returned(True):

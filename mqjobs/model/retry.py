@@ -19,7 +19,9 @@ class Retry:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ValueError(f"Retry(attempts={self.attempts}): give 1 or more, the first try counts")
+            raise ValueError(
+                f"Retry(attempts={self.attempts}): give 1 or more, the first try counts"
+            )
         if self.delay < 0 or self.max_delay < 0 or self.factor < 1:
             raise ValueError(f"{self}: delay and max_delay cannot be negative, factor is 1 or more")
 

@@ -88,6 +88,6 @@ def definition_of(topic: type[Topic]) -> TopicDefinition:
     definition = topic.__dict__.get("__topic__")
     if not isinstance(definition, TopicDefinition):
         raise ConfigurationError(
-            f"{topic.__qualname__} has no name: write class {topic.__name__}(Topic, name=\"…\")"
+            f'{topic.__qualname__} has no name: write class {topic.__name__}(Topic, name="…")'
         )
     return definition

@@ -30,7 +30,9 @@ class DelayedChildren:
         """The children of these names, in that order; see `JobRunner.create_delayed`."""
         new = await self._prepare(wanted)
         await self._store.create_children(self._run, new)
-        by_name = await self._store.children_by_name(self._run.root_id, [name for name, _ in wanted])
+        by_name = await self._store.children_by_name(
+            self._run.root_id, [name for name, _ in wanted]
+        )
         return [by_name[name] for name, _ in wanted]
 
     async def create_many(

@@ -31,7 +31,7 @@ class EnvelopeMaker:
         self._max_bytes = max_bytes
 
     def seal(self, outgoing: Topic | Outgoing, *, job_id: int | None = None) -> Envelope:
-        """The message as it will travel, with a new id. Raises InvalidMessage, and ConfigurationError without a name."""
+        """The message as it will travel, with a new id. Raises InvalidMessage, or ConfigurationError for no name."""
         outgoing = _outgoing(outgoing)
         definition = definition_of(type(outgoing.body))
         now = self.clock.now()
@@ -52,7 +52,9 @@ class EnvelopeMaker:
         try:
             text = to_json(body, by_alias=True, round_trip=True)
         except (PydanticSerializationError, ValueError) as error:
-            raise InvalidMessage(f"a message of {topic} cannot be written as JSON: {error}") from None
+            raise InvalidMessage(
+                f"a message of {topic} cannot be written as JSON: {error}"
+            ) from None
         if len(text) > self._max_bytes:
             raise InvalidMessage(
                 f"a message of {topic} has {len(text)} bytes, {self._max_bytes} are allowed: send a reference to "
@@ -116,7 +118,9 @@ def _priority(topic: str, given: Priority | int | None, default: Priority) -> Pr
     try:
         return Priority(given)
     except ValueError:
-        raise InvalidMessage(f"priority {given!r} of a message of {topic}: 0 to 4, see Priority") from None
+        raise InvalidMessage(
+            f"priority {given!r} of a message of {topic}: 0 to 4, see Priority"
+        ) from None
 
 
 def _duration(word: str, topic: str, given: timedelta | float | None) -> timedelta | None:
@@ -125,7 +129,9 @@ def _duration(word: str, topic: str, given: timedelta | float | None) -> timedel
     try:
         duration = given if isinstance(given, timedelta) else timedelta(seconds=given)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidMessage(f"{word} {given!r} of a message of {topic} is not a duration") from None
+        raise InvalidMessage(
+            f"{word} {given!r} of a message of {topic} is not a duration"
+        ) from None
     if not timedelta(0) <= duration <= FOREVER:
         raise InvalidMessage(f"{word} {given!r} of a message of {topic}: give 0 s to 10 years")
     return duration
@@ -135,7 +141,11 @@ def _checked_headers(topic: str, headers: Mapping[Any, Any]) -> Mapping[str, str
     if len(headers) > HEADERS:
         raise InvalidMessage(f"a message of {topic} has {len(headers)} headers: {HEADERS} at most")
     for name, value in headers.items():
-        if not isinstance(name, str) or not HEADER_NAME.fullmatch(name) or name.startswith(RESERVED):
+        if (
+            not isinstance(name, str)
+            or not HEADER_NAME.fullmatch(name)
+            or name.startswith(RESERVED)
+        ):
             raise InvalidMessage(
                 f"header {name!r} of a message of {topic}: use 1 to 100 visible ASCII characters, not {RESERVED}…"
             )

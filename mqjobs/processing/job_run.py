@@ -71,7 +71,9 @@ class JobRun:
             case StopReason.SHUTDOWN:
                 await self._finish(GivenBack())
             case StopReason.TIMED_OUT:
-                await self._finish(Raised("TimeoutError: the attempt took longer than its topic's timeout"))
+                await self._finish(
+                    Raised("TimeoutError: the attempt took longer than its topic's timeout")
+                )
             case None:
                 await self._finish(Raised(error_text(error)))
 
@@ -96,21 +98,37 @@ class JobRun:
                 attempt=self._attempt.envelope.attempt + finish.counts_as_attempt,
             )
         return FinishedRun(
-            self._job.id, self._job.lease, finish.status, finish.error, again, finish.counts_as_attempt
+            self._job.id,
+            self._job.lease,
+            finish.status,
+            finish.error,
+            again,
+            finish.counts_as_attempt,
         )
 
     def _decide(self, status: JobStatus, finish: Finish, *, returned: bool) -> None:
         """The message follows the job: a next run has its own message, a cancelled job needs none."""
-        if status in {JobStatus.FAILED_REDELIVERED, JobStatus.CANCELLED}:
-            self._attempt.decide(Verdict.SETTLED)
-        elif status is JobStatus.FAILED:
-            reason = finish.error.strip().splitlines()[-1] if finish.error else "returned False"
-            self._attempt.explain(f"job {self._job.id} {self._job.name!r} failed: {reason}")
-            if not returned:
-                self._attempt.verdict = Verdict.REJECT
+        job = f"job {self._job.id} {self._job.name!r}"
+        reason = (
+            finish.error.strip().splitlines()[-1] if finish.error else "it asked for another run"
+        )
+        match status:
+            case JobStatus.FAILED_REDELIVERED if finish.again_in is not None:
+                wait = f"{finish.again_in.total_seconds():g} s"
+                self._attempt.decide(Verdict.SETTLED, f"{job} runs again in {wait}: {reason}")
+            case JobStatus.CANCELLED:
+                self._attempt.decide(Verdict.SETTLED, f"{job} was interrupted")
+            case JobStatus.FAILED if returned:
+                self._attempt.explain(
+                    f"{job} failed: {reason if finish.error else 'returned False'}"
+                )
+            case JobStatus.FAILED:
+                self._attempt.decide(Verdict.REJECT, f"{job} failed: {reason}")
 
     def _lose(self) -> None:
-        self._attempt.decide(Verdict.SETTLED)
+        self._attempt.decide(
+            Verdict.SETTLED, f"job {self._job.id} {self._job.name!r} went to another run"
+        )
         log.warning("lease_lost", job_id=self._job.id, job=self._job.name, lease=self._job.lease)
 
     def _wait(self, redeliver: Redeliver) -> timedelta:

@@ -49,9 +49,7 @@ class JobRunner:
         self._dependent_jobs = dependent_jobs
         self._unique_job = unique_job
 
-    async def run_unique(
-        self, owner_id: str | UUID, name: str, callback: Callback
-    ) -> bool | None:
+    async def run_unique(self, owner_id: str | UUID, name: str, callback: Callback) -> bool | None:
         """Run the root job of this owner (a message id) and name, created if need be; what the callback returned.
 
         None, and the callback does not run: an active root of another owner has the name and is not stale, or this
@@ -63,9 +61,7 @@ class JobRunner:
             return None
         return await self._run_root(root, new.owner_id, callback)
 
-    async def run_unique_by_message(
-        self, message: Message[Any], callback: Callback
-    ) -> bool | None:
+    async def run_unique_by_message(self, message: Message[Any], callback: Callback) -> bool | None:
         """Run the root job that was created when this message of a job-aware topic was sent; see `run_unique`.
 
         None, and the callback does not run: the message has no root job, or a cancelled one.
@@ -149,24 +145,22 @@ class JobRunner:
         stale_after = self._services.stale_times.of(checked_name(name))
         return NewRoot(owner, name, self._attempt.envelope, stale_after)
 
-    async def _run_root(
-        self, root: RootFound, owner_id: str, callback: Callback
-    ) -> bool | None:
+    async def _run_root(self, root: RootFound, owner_id: str, callback: Callback) -> bool | None:
         if root.status is JobStatus.CANCELLED:
             self._attempt.decide(Verdict.SETTLED)
             return None
         return await self._claim(root.own_child_id, callback, owner_id)
 
-    async def _claim(
-        self, job_id: int, callback: Callback, owner_id: str | None
-    ) -> bool | None:
+    async def _claim(self, job_id: int, callback: Callback, owner_id: str | None) -> bool | None:
         self._attempt.looked_at_a_job = True
         claim = Claim(job_id, uuid4(), self._services.runs.consumer_id)
         answer = await self._services.store.claim(claim)
         if isinstance(answer, Granted):
             return await self._run(answer.job, callback, owner_id)
         if answer.job is None:
-            text = f"there is no child job {job_id}: it was cleaned up, or belongs to another database"
+            text = (
+                f"there is no child job {job_id}: it was cleaned up, or belongs to another database"
+            )
             self._attempt.decide(Verdict.REJECT, text)
             raise UnknownJob(text)
         return self._recorded(answer.job)

@@ -27,9 +27,7 @@ async def limit_time(message: Message[Any], context: Context, proceed: Proceed) 
     if timeout is None:
         return await proceed()
     clock = asyncio.get_running_loop()
-    alarm = clock.call_later(
-        timeout.total_seconds(), context.attempt.stop, StopReason.TIMED_OUT
-    )
+    alarm = clock.call_later(timeout.total_seconds(), context.attempt.stop, StopReason.TIMED_OUT)
     try:
         return await proceed()
     finally:

@@ -23,7 +23,7 @@ from mqjobs.transport.seam import Publication, Transport
 
 
 class Buffer:
-    """Messages that go out together at the end of a `producer.buffer()` block; `sent` tells then what became of them."""
+    """Messages that go out together at the end of a `producer.buffer()` block; `sent` is then what became of them."""
 
     def __init__(self) -> None:
         self.messages: list[Topic | Outgoing] = []
@@ -113,7 +113,9 @@ class Producer:
         """The broker has lost a queue that was declared: nothing that was accepted is."""
         for envelope, publication in zip(envelopes, publications, strict=True):
             if publication is Publication.UNROUTABLE:
-                detail = f"the broker has no queue for {envelope.topic}: start its consumer, then replay"
+                detail = (
+                    f"the broker has no queue for {envelope.topic}: start its consumer, then replay"
+                )
                 await self._services.store.keep(DeadLetter(envelope, "unroutable", detail))
 
     async def _require_queues(self, topics: set[str], connection: Connection | None) -> None:

@@ -84,7 +84,10 @@ class Execution:
         _tell(envelope, fate, time.monotonic() - began)
 
     def _read(self, envelope: Envelope) -> _Readable | Bury:
-        if envelope.expires_at is not None and envelope.expires_at <= self._services.envelopes.clock.now():
+        if (
+            envelope.expires_at is not None
+            and envelope.expires_at <= self._services.envelopes.clock.now()
+        ):
             return Bury("expired", f"it was to be acted on until {envelope.expires_at.isoformat()}")
         try:
             topic = self._registry.names[envelope.topic]
@@ -92,7 +95,9 @@ class Execution:
             return Bury("unknown_topic", str(error))
         processor = self._registry.processor(envelope.queue or "", envelope.topic)
         if processor is None:
-            return Bury("no_processor", f"no processor takes {envelope.topic} from queue {envelope.queue}")
+            return Bury(
+                "no_processor", f"no processor takes {envelope.topic} from queue {envelope.queue}"
+            )
         try:
             return _Readable(open_envelope(envelope, topic), processor)
         except InvalidMessage as error:
@@ -188,8 +193,10 @@ def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:
     if envelope.job_id is not None:
         line = line.bind(job_id=envelope.job_id)
     match fate:
-        case Acknowledge():
+        case Acknowledge(None):
             line.info("done")
+        case Acknowledge(why):
+            line.info("settled", why=why)
         case Park(delay, _, why):
             line.info("parked", why=why, again_in_s=delay.total_seconds())
         case Bury(reason, _):

@@ -14,7 +14,9 @@ BUSY_DELAY = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """The message is done."""
+    """The message is done; `why` where it was not its processor that did it."""
+
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def fate_of_result(
             return Bury("failed", f"the processor returned {result!r}: a Result was expected")
 
 
-def fate_of_error(  # noqa: PLR0913  each is one fact of the decision
+def fate_of_error(
     error: BaseException,
     verdict: Verdict | None,
     detail: str | None,
@@ -84,6 +86,6 @@ def _of_verdict(verdict: Verdict, detail: str | None) -> Fate:
         case Verdict.PARK:
             return Park(BUSY_DELAY, counts=False, why="its job runs elsewhere")
         case Verdict.SETTLED:
-            return Acknowledge()
+            return Acknowledge(detail or "its job has ended")
         case Verdict.REJECT:
             return Bury("rejected", detail or "its job cannot run")

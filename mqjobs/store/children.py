@@ -49,9 +49,7 @@ async def reserve_ids(connection: Connection, count: int) -> list[int]:
     return [row[0] for row in await connection.fetch(SQL["reserve_ids"], count)]
 
 
-async def create_children(
-    connection: Connection, run: OwnRun, children: Sequence[NewChild]
-) -> int:
+async def create_children(connection: Connection, run: OwnRun, children: Sequence[NewChild]) -> int:
     """Children and messages, those whose names the root did not have; how many those were.
 
     Each child's id is its envelope's job id. Raises LeaseLost where the run is no longer the job's: then nothing is
@@ -127,7 +125,9 @@ async def report(
             f"the report of job {job_id} has a NUL character: PostgreSQL cannot keep it, leave it out"
         ) from None
     if root_id is None:
-        raise LeaseLost(f"job {job_id} is no longer run under lease {lease}: its report was not written")
+        raise LeaseLost(
+            f"job {job_id} is no longer run under lease {lease}: its report was not written"
+        )
     await connection.execute(ROOTS["touch_roots"], [root_id], [False])
 
 

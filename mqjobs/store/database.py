@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
-from asyncpg.pool import PoolConnectionProxy  # noqa: F401  in the alias below
+from asyncpg.pool import PoolConnectionProxy
 
 from mqjobs.model.errors import ConfigurationError, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
-Connection: TypeAlias = Union[  # noqa: UP007  a union of names, for the driver's classes are generic in stubs alone
+Connection: TypeAlias = Union[
     "asyncpg.Connection[asyncpg.Record]", "PoolConnectionProxy[asyncpg.Record]"
 ]
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -86,8 +86,13 @@ async def _connect(dsn: str, size: int, connect_timeout: timedelta) -> Pool:
                 timeout=max(1.0, min(10.0, deadline - loop.time())),
                 server_settings={"application_name": "mqjobs"},
             )
-        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-            raise ConfigurationError(f"{where} refuses us: {error}; see MQJOBS_DATABASE_URL") from None
+        except (
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
+        ) as error:
+            raise ConfigurationError(
+                f"{where} refuses us: {error}; see MQJOBS_DATABASE_URL"
+            ) from None
         except (ValueError, asyncpg.ClientConfigurationError) as error:
             raise ConfigurationError(f"MQJOBS_DATABASE_URL cannot be read: {error}") from None
         except Exception as error:

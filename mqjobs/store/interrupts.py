@@ -33,9 +33,11 @@ async def cancel_if_new(connection: Connection, owner_id: str, name: str | None 
     rows = await connection.fetch(ROOTS["new_roots_of"], owner_id, name)
     for row in rows:
         await lock_root(connection, row["id"])
-    still_new = [
-        row["id"] for row in await connection.fetch(ROOTS["new_roots_of"], owner_id, name)
-    ] if rows else []
+    still_new = (
+        [row["id"] for row in await connection.fetch(ROOTS["new_roots_of"], owner_id, name)]
+        if rows
+        else []
+    )
     for root_id in still_new:
         await _interrupt_root(connection, root_id)
     return len(still_new)

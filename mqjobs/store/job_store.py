@@ -148,9 +148,7 @@ class JobStore:
 
         await self._write("a dead letter", write)
 
-    async def _write(
-        self, what: str, act: Callable[[Connection], Awaitable[AnswerT]]
-    ) -> AnswerT:
+    async def _write(self, what: str, act: Callable[[Connection], Awaitable[AnswerT]]) -> AnswerT:
         async def once() -> AnswerT:
             async with transaction(self.pool) as connection:
                 return await act(connection)

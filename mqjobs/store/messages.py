@@ -57,9 +57,7 @@ async def bind(connection: Connection, bindings: Sequence[Binding]) -> None:
 
 async def bindings(connection: Connection) -> list[Binding]:
     """Every binding there is, by queue and topic."""
-    return [
-        Binding(row["queue"], row["topic"]) for row in await connection.fetch(SQL["bindings"])
-    ]
+    return [Binding(row["queue"], row["topic"]) for row in await connection.fetch(SQL["bindings"])]
 
 
 async def database_now(connection: Connection) -> datetime:

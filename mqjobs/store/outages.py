@@ -34,7 +34,9 @@ async def patiently(
             if not is_outage(error):
                 raise
             if patience is not None and loop.time() - began >= patience.total_seconds():
-                raise DatabaseUnavailable(f"PostgreSQL is away, {what} was not written: {error}") from None
+                raise DatabaseUnavailable(
+                    f"PostgreSQL is away, {what} was not written: {error}"
+                ) from None
             if not away:
                 log.warning("database_away", waiting=what, error=str(error) or type(error).__name__)
             away = True

@@ -57,7 +57,9 @@ def _check(child: asyncpg.Record) -> None:
             f"job {child['id']} is {child['status']}: only a failed or cancelled child can be retried"
         )
     if not child["has_message"]:
-        raise RetryRefused(f"job {child['id']} was not started by a message: start it again where it was")
+        raise RetryRefused(
+            f"job {child['id']} was not started by a message: start it again where it was"
+        )
 
 
 async def _reopen(connection: Connection, root_id: int, before: Counter[JobStatus]) -> None:

@@ -136,9 +136,7 @@ async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobS
     ids, names, ends = zip(*ended, strict=True)
     await connection.execute(SQL["release_dependents"], ids, ends)
     topic = definition_of(RootJobStopped).name
-    await connection.execute(
-        SQL["announce_ends"], topic, [uuid7() for _ in ids], ids, names, ends
-    )
+    await connection.execute(SQL["announce_ends"], topic, [uuid7() for _ in ids], ids, names, ends)
 
 
 def _message(new: NewRoot) -> tuple[object, ...]:
