@@ -23,7 +23,7 @@ from mqjobs.processing.producer import Producer
 from mqjobs.processing.registry import Registry
 from mqjobs.processing.services import Services
 from mqjobs.processing.stale_times import DEFAULT_SECONDS, StaleTimes
-from mqjobs.runtime.consumer import Consumer, Pace
+from mqjobs.runtime.consumer import LAST_WRITES, Consumer, Pace
 from mqjobs.runtime.execution import Execution
 from mqjobs.runtime.heartbeat import Heartbeat
 from mqjobs.runtime.relay import Relay
@@ -33,6 +33,7 @@ from mqjobs.store.consumers import ConsumerInfo
 from mqjobs.store.database import Pool, open_pool, without_password
 from mqjobs.store.job_store import JobStore
 from mqjobs.store.messages import bind, database_now
+from mqjobs.transport.background import in_background
 from mqjobs.transport.postgres import open_postgres
 from mqjobs.transport.rabbitmq import open_rabbitmq
 from mqjobs.transport.seam import Transport
@@ -67,20 +68,15 @@ async def opened(
 ) -> AsyncIterator[OpenApp]:
     """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it."""
     async with _parts(settings, registry, patience=settings.connect_timeout) as parts:
-        over = asyncio.Event()
-        async with asyncio.TaskGroup() as beside:
-            beside.create_task(parts.relay.run(over, PRODUCER_RELAY_INTERVAL))
-            try:
-                yield OpenApp(
-                    parts.producer,
-                    Jobs(parts.services),
-                    DeadLetters(parts.services),
-                    parts.pool,
-                    parts.transport,
-                    parts.relay,
-                )
-            finally:
-                over.set()
+        async with in_background(parts.relay.run(asyncio.Event(), PRODUCER_RELAY_INTERVAL)):
+            yield OpenApp(
+                parts.producer,
+                Jobs(parts.services),
+                DeadLetters(parts.services),
+                parts.pool,
+                parts.transport,
+                parts.relay,
+            )
 
 
 @asynccontextmanager
@@ -192,14 +188,11 @@ async def _running_store(
         wake=outbox_filled,
         patience=patience,
     )
-    async with asyncio.TaskGroup() as beside:
-        writing = beside.create_task(store.run(), name="mqjobs store")
+    async with in_background(store.run()):
         try:
             yield store
         finally:
-            store.close()
-            await asyncio.wait([writing], timeout=5)
-            writing.cancel()
+            await store.close(at_most=LAST_WRITES)
 
 
 def _services(settings: Settings, store: JobStore, clock: DatabaseClock) -> Services:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -48,6 +48,7 @@ class JobStore:
         self.pool = pool
         self.patience = patience
         self.wake = wake
+        self._over = asyncio.Event()
 
         async def claim(claims: Sequence[Claim]) -> Sequence[Granted | Refused]:
             async with transaction(pool) as connection:
@@ -77,12 +78,15 @@ class JobStore:
             group.create_task(self.claim.run(), name="mqjobs claims")
             group.create_task(self.finish.run(), name="mqjobs finishes")
             group.create_task(self.send.run(), name="mqjobs outbox")
+        self._over.set()
 
-    def close(self) -> None:
-        """Accept no more claims, finishes and sends; `run` returns when those before are written."""
-        self.claim.close()
-        self.finish.close()
-        self.send.close()
+    async def close(self, at_most: timedelta) -> None:
+        """Accept no more claims, finishes and sends; wait until those before are written, but not for ever."""
+        for writes in (self.claim, self.finish, self.send):
+            writes.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most.total_seconds()):
+                await self._over.wait()
 
     async def create_root(self, new: NewRoot) -> RootFound | NameTaken:
         """See `roots.create_root`."""
