@@ -41,9 +41,7 @@ class Removed:
         )
 
 
-async def count_ended(
-    connection: Connection, ages: Mapping[JobStatus, timedelta]
-) -> list[Ended]:
+async def count_ended(connection: Connection, ages: Mapping[JobStatus, timedelta]) -> list[Ended]:
     """For each of these ends, the roots that came to it longer ago than its age."""
     rows = await connection.fetch(SQL["count_ended"], *_columns(ages))
     return [Ended(JobStatus(row["status"]), row["roots"], row["children"]) for row in rows]
@@ -59,7 +57,7 @@ async def remove_ended(connection: Connection, ages: Mapping[JobStatus, timedelt
     if not locked:
         return Removed()
     row = await connection.fetchrow(SQL["remove_roots"], _as_many_as_fit(locked))
-    assert row is not None  # noqa: S101  an aggregate has one row
+    assert row is not None
     return Removed(row["roots"], row["children"], row["dependents"])
 
 

@@ -75,9 +75,7 @@ async def job(connection: Connection, job_id: int, stale_after: StaleAfter) -> J
     return _reported(row, stale_after)
 
 
-async def roots(
-    connection: Connection, wanted: RootsWanted, stale_after: StaleAfter
-) -> list[Job]:
+async def roots(connection: Connection, wanted: RootsWanted, stale_after: StaleAfter) -> list[Job]:
     """The newest roots that are wanted, newest first; the next page is from before the last one's id on."""
     if wanted.only_stale:
         return await _stale_looking_roots(connection, wanted, stale_after)
@@ -101,7 +99,7 @@ async def _stale_looking_roots(
     return found[: wanted.limit]
 
 
-async def _roots(  # noqa: PLR0913  the parts of one query
+async def _roots(
     connection: Connection,
     statuses: Sequence[JobStatus],
     name: str,
@@ -134,7 +132,7 @@ async def children(
     after: int = 0,
     limit: int = 100,
 ) -> list[Job]:
-    """Children of this root (of this status, if one is given), oldest first; the next page is after the last one's id."""
+    """Children of this root (of this status, if one is given), oldest first; the next page is after the last id."""
     statuses = ALL if status is None else (status,)
     rows = await connection.fetch(SQL["children"], root_id, statuses, after, limit)
     return [job_of(row) for row in rows]
@@ -143,7 +141,7 @@ async def children(
 async def dependents(
     connection: Connection, root_id: int, *, after: int = 0, limit: int = 100
 ) -> list[DependentMessage]:
-    """Messages that wait for this root's end or went out with it, oldest first; the next page is after the last one's id."""
+    """What waits for this root's end or went out with it, oldest first; the next page is after the last id."""
     rows = await connection.fetch(SQL["dependents"], root_id, after, limit)
     return [
         DependentMessage(
