@@ -67,16 +67,18 @@ async def opened(
     settings: Settings, registry: Registry, middleware: Sequence[Middleware]
 ) -> AsyncIterator[OpenApp]:
     """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it."""
-    async with _parts(settings, registry, patience=settings.connect_timeout) as parts:
-        async with in_background(parts.relay.run(asyncio.Event(), PRODUCER_RELAY_INTERVAL)):
-            yield OpenApp(
-                parts.producer,
-                Jobs(parts.services),
-                DeadLetters(parts.services),
-                parts.pool,
-                parts.transport,
-                parts.relay,
-            )
+    async with (
+        _parts(settings, registry, patience=settings.connect_timeout) as parts,
+        in_background(parts.relay.run(asyncio.Event(), PRODUCER_RELAY_INTERVAL)),
+    ):
+        yield OpenApp(
+            parts.producer,
+            Jobs(parts.services),
+            DeadLetters(parts.services),
+            parts.pool,
+            parts.transport,
+            parts.relay,
+        )
 
 
 @asynccontextmanager

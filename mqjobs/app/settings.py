@@ -71,10 +71,10 @@ class Settings(BaseSettings):
         timedelta(seconds=25), description="How long running work may go on after the first signal."
     )
     heartbeat_interval: Seconds = Field(
-        timedelta(seconds=5), description="How often a consumer says that it lives."
+        timedelta(seconds=3), description="How often a consumer says that it lives."
     )
     dead_after: Seconds = Field(
-        timedelta(seconds=30), description="How old a heartbeat may be before its consumer is dead."
+        timedelta(seconds=12), description="How old a heartbeat may be before its consumer is dead."
     )
     watch_interval: Seconds = Field(
         timedelta(seconds=0.5),
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         timedelta(seconds=0.25), description="How often an idle relay looks into the outbox."
     )
     reap_interval: Seconds = Field(
-        timedelta(seconds=5), description="How often consumers look for jobs of dead consumers."
+        timedelta(seconds=2), description="How often consumers look for jobs of dead consumers."
     )
     reconcile_interval: Seconds = Field(
         timedelta(seconds=60), description="How often counters of quiet root jobs are checked."

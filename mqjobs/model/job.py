@@ -67,8 +67,13 @@ def checked_name(name: str) -> str:
         raise InvalidJobName(
             f"job name {name[:40]!r}… has {len(name)} characters: {NAME_LENGTH} at most"
         )
-    if "\x00" in name:
+    if not is_storable(name):
         raise InvalidJobName(
-            f"job name {name!r} has a NUL character: PostgreSQL cannot keep it, leave it out"
+            f"job name {name!r} has a NUL or half a surrogate pair: PostgreSQL cannot keep it, leave it out"
         )
     return name
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can keep the text: it is Unicode without NUL."""
+    return "\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text)

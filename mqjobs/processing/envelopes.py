@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from uuid_utils.compat import uuid7
 
 from mqjobs.model.errors import InvalidMessage
+from mqjobs.model.job import is_storable
 from mqjobs.model.message import Envelope, Message, Outgoing
 from mqjobs.model.priority import Priority
 from mqjobs.model.topic import Topic, definition_of
@@ -149,7 +150,7 @@ def _checked_headers(topic: str, headers: Mapping[Any, Any]) -> Mapping[str, str
             raise InvalidMessage(
                 f"header {name!r} of a message of {topic}: use 1 to 100 visible ASCII characters, not {RESERVED}…"
             )
-        if not isinstance(value, str) or len(value) > HEADER_LENGTH or "\x00" in value:
+        if not isinstance(value, str) or len(value) > HEADER_LENGTH or not is_storable(value):
             raise InvalidMessage(
                 f"header {name} of a message of {topic} needs a text of up to {HEADER_LENGTH} characters, no NUL"
             )

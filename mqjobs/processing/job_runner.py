@@ -12,7 +12,7 @@ from mqjobs.model.errors import (
     NotInUniqueJob,
     UnknownJob,
 )
-from mqjobs.model.job import Job, checked_name
+from mqjobs.model.job import Job, checked_name, is_storable
 from mqjobs.model.message import Message
 from mqjobs.model.priority import Priority
 from mqjobs.model.status import JobStatus
@@ -140,7 +140,7 @@ class JobRunner:
 
     def _new_root(self, owner_id: str | UUID, name: str) -> NewRoot:
         owner = str(owner_id)
-        if not owner or len(owner) > 255 or "\x00" in owner:
+        if not owner or len(owner) > 255 or not is_storable(owner):
             raise InvalidJobName(f"owner {owner[:40]!r} of job {name!r}: give a message id")
         stale_after = self._services.stale_times.of(checked_name(name))
         return NewRoot(owner, name, self._attempt.envelope, stale_after)

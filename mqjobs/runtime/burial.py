@@ -1,5 +1,6 @@
 """Dead letters: messages that nobody could handle are kept, and jobs that waited for them end."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import structlog
@@ -26,6 +27,11 @@ async def bury(services: Services, envelope: Envelope, reason: str, detail: str)
         reason=reason,
         detail=detail.strip().splitlines()[-1] if detail.strip() else "",
     )
+
+
+def bare(envelope: Envelope) -> Envelope:
+    """The message with nothing of what a stranger may have written around its body."""
+    return replace(envelope, headers={}, attempt=1, job_id=None, expires_at=None)
 
 
 async def close_unrun_jobs(

@@ -13,6 +13,7 @@ from mqjobs.runtime.heartbeat import Heartbeat
 from mqjobs.runtime.reaper import run_reaper
 from mqjobs.runtime.reconciler import run_reconciler
 from mqjobs.runtime.relay import Relay
+from mqjobs.transport.background import first_failure
 from mqjobs.transport.seam import Inbox, Transport
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,10 @@ class Consumer:
     pace: Pace
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop; then let what runs end within the grace, and give back the rest."""
+        """Work until told to stop; then let what runs end within the grace, and give back the rest.
+
+        A user's error is an outcome; an error of our own, or of a server that refuses us, ends the consumer.
+        """
         await self.heartbeat.begin()
         over = asyncio.Event()
         try:
@@ -58,6 +62,8 @@ class Consumer:
                     await self._consume(stop)
                 finally:
                     over.set()
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from None
         finally:
             await self._say_goodbye()
 

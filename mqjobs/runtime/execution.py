@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from mqjobs.model.errors import InvalidMessage, UnknownTopic
+from mqjobs.model.errors import DatabaseUnavailable, InvalidMessage, UnknownTopic
 from mqjobs.model.message import Envelope, Message
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.topic import Topic, definition_of
@@ -16,13 +16,14 @@ from mqjobs.processing.attempt import Attempt
 from mqjobs.processing.context import Context
 from mqjobs.processing.dependent_jobs import DependentJobs
 from mqjobs.processing.envelopes import open_envelope
+from mqjobs.processing.job_run import error_text
 from mqjobs.processing.job_runner import JobRunner
 from mqjobs.processing.middleware import Middleware, Process, limit_time, wrapped
 from mqjobs.processing.processor import Processor
 from mqjobs.processing.producer import Producer
 from mqjobs.processing.registry import Registry
 from mqjobs.processing.services import Services
-from mqjobs.runtime.burial import bury, close_unrun_jobs
+from mqjobs.runtime.burial import bare, bury, close_unrun_jobs
 from mqjobs.runtime.fate import (
     Acknowledge,
     Bury,
@@ -71,17 +72,28 @@ class Execution:
         """Act on the delivery and settle it. What it came to is written before it is acknowledged."""
         envelope = delivery.envelope
         began = time.monotonic()
+        try:
+            fate = await self._act(envelope)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # such as a stranger's number that no column holds
+            log.exception("not_settled", topic=envelope.topic, message_id=str(envelope.id))
+            fate = Bury("not_settled", error_text(error))
+            await bury(self._services, bare(envelope), fate.reason, fate.detail)
+        if isinstance(fate, GiveBack):
+            inbox.give_back(delivery)
+        else:
+            inbox.ack(delivery)
+        _tell(envelope, fate, time.monotonic() - began)
+
+    async def _act(self, envelope: Envelope) -> Fate:
         readable = self._read(envelope)
         if isinstance(readable, Bury):
             fate: Fate = readable
         else:
             fate = await self._attempt(readable, envelope)
         await self._apply(fate, envelope)
-        if isinstance(fate, GiveBack):
-            inbox.give_back(delivery)
-        else:
-            inbox.ack(delivery)
-        _tell(envelope, fate, time.monotonic() - began)
+        return fate
 
     def _read(self, envelope: Envelope) -> _Readable | Bury:
         if (

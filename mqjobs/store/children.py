@@ -115,14 +115,14 @@ async def report(
 ) -> None:
     """Progress and data of a run are written, and its root is active.
 
-    Raises LeaseLost, and JobError for data with a NUL. The caller opens the transaction.
+    Raises LeaseLost, and JobError for data that PostgreSQL cannot keep. The caller opens the transaction.
     """
     await lock_roots_of(connection, [job_id])
     try:
         root_id = await connection.fetchval(SQL["report"], job_id, lease, progress, data or None)
-    except asyncpg.UntranslatableCharacterError:
+    except asyncpg.DataError as error:
         raise JobError(
-            f"the report of job {job_id} has a NUL character: PostgreSQL cannot keep it, leave it out"
+            f"the report of job {job_id} cannot be kept: give JSON values without NUL ({error})"
         ) from None
     if root_id is None:
         raise LeaseLost(

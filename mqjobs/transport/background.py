@@ -10,8 +10,8 @@ from typing import Any
 async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run the work while the block runs; at its end, what still runs is cancelled and waited for.
 
-    Where some of the work fails, the block is cancelled and the failure comes out of it. An error of the block
-    comes out as it is.
+    Where some of the work fails, the block is cancelled and the failure comes out of it. An error of
+    the block comes out as it is.
     """
     raised: Exception | None = None
     try:
@@ -19,13 +19,18 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
             tasks = [group.create_task(one) for one in work]
             try:
                 yield
-            except Exception as error:  # noqa: BLE001  raised below, out of the group
+            except Exception as error:
                 raised = error
             finally:
                 for task in tasks:
                     task.cancel()
     except BaseExceptionGroup as failures:
-        first = failures.exceptions[0]
-        raise first from first.__cause__
+        raise first_failure(failures) from None
     if raised is not None:
         raise raised
+
+
+def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a group of tasks: what a caller can name and handle."""
+    first = failures.exceptions[0]
+    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first
