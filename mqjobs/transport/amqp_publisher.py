@@ -1,0 +1,79 @@
+"""Hands messages to RabbitMQ, many at a time, and learns what became of each."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from mqjobs.model.errors import BrokerUnavailable
+from mqjobs.model.message import Envelope
+from mqjobs.transport.amqp_channel import Channel, Connection, Refused, Unwritable
+from mqjobs.transport.amqp_envelope import properties_of
+from mqjobs.transport.seam import Publication
+
+log = structlog.get_logger(__name__)
+
+MOST_IN_FLIGHT = 1000
+
+
+class AmqpPublisher:
+    """Publishes on one channel with confirms and mandatory; gets itself another when that is gone."""
+
+    def __init__(self, connection: Connection, exchange: str, levels: Sequence[int]) -> None:
+        self._connection = connection
+        self._exchange = exchange
+        self._levels = levels
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+        self._window = asyncio.Semaphore(MOST_IN_FLIGHT)
+        self._in_flight: dict[UUID, asyncio.Event] = {}
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
+        """What became of each, in the order given; BrokerUnavailable where that is not known of all.
+
+        A message that AMQP cannot carry is unroutable: no queue will ever have it.
+        """
+        channel = await self._open_channel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._publish(channel, one)) for one in envelopes]
+        except ExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise first from first.__cause__
+        return [task.result() for task in tasks]
+
+    async def _open_channel(self) -> Channel:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                channel = await self._connection.open_channel(confirms=True)
+                await channel.declare_exchange(self._exchange)
+                self._channel = channel
+            return self._channel
+
+    async def _publish(self, channel: Channel, envelope: Envelope) -> Publication:
+        async with self._window:
+            # Messages that are returned are told apart by their ids: one of a kind at a time.
+            while turn := self._in_flight.get(envelope.id):
+                await turn.wait()
+            turn = self._in_flight[envelope.id] = asyncio.Event()
+            try:
+                is_confirmed = await self._send(channel, envelope)
+            finally:
+                del self._in_flight[envelope.id]
+                turn.set()
+        return Publication.CONFIRMED if is_confirmed else Publication.UNROUTABLE
+
+    async def _send(self, channel: Channel, envelope: Envelope) -> bool:
+        exchange, routing_key = self._exchange, envelope.topic
+        if envelope.queue is not None:
+            exchange, routing_key = "", envelope.queue
+        try:
+            return await channel.publish(
+                exchange, routing_key, properties_of(envelope, self._levels), envelope.body
+            )
+        except Unwritable as error:
+            log.error("message_unwritable", message_id=str(envelope.id), error=str(error))
+            return False
+        except Refused as error:
+            raise BrokerUnavailable(f"RabbitMQ closed the channel: {error}") from error

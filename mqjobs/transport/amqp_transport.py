@@ -1,0 +1,150 @@
+"""Messages over AMQP: a direct exchange, durable queues, one binding per topic and queue."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from mqjobs.model.errors import ConfigurationError
+from mqjobs.model.message import Binding, Envelope
+from mqjobs.transport.amqp_channel import Channel, Connection, DeclaredOtherwise, NotThere, Refused
+from mqjobs.transport.amqp_envelope import CLASSIC_LEVELS, QUORUM_LEVELS
+from mqjobs.transport.amqp_inbox import AmqpInbox
+from mqjobs.transport.amqp_publisher import AmqpPublisher
+from mqjobs.transport.background import in_background
+from mqjobs.transport.seam import Publication, QueueState
+
+log = structlog.get_logger(__name__)
+
+QueueType: TypeAlias = Literal["auto", "classic", "quorum"]
+FIRST_QUORUM_QUEUES_WITH_PRIORITIES = (4, 0)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """The numbers that a version begins with: (4, 1, 2) of 4.1.2-rc.1."""
+    numbers: list[int] = []
+    for part in text.partition("-")[0].split("."):
+        if not part.isdecimal():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def choose_queue_type(setting: QueueType, version: tuple[int, ...]) -> QueueType:
+    """Quorum queues where they know priorities, classic ones before that."""
+    if setting != "auto":
+        return setting
+    return "quorum" if version >= FIRST_QUORUM_QUEUES_WITH_PRIORITIES else "classic"
+
+
+class AmqpTransport:
+    """Carries messages through RabbitMQ. What was declared is declared again whenever an inbox needs it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        connection_for_inbox: Callable[[], Connection],
+        *,
+        exchange: str,
+        queue_type: QueueType,
+        version: tuple[int, ...],
+    ) -> None:
+        self._connection = connection
+        self._connection_for_inbox = connection_for_inbox
+        self._exchange = exchange
+        self._queue_type = choose_queue_type(queue_type, version)
+        self._levels = QUORUM_LEVELS if self._queue_type == "quorum" else CLASSIC_LEVELS
+        self._topics: defaultdict[str, set[str]] = defaultdict(set)
+        self._publisher = AmqpPublisher(connection, exchange, self._levels)
+        log.info(
+            "queue_type_chosen",
+            queue_type=self._queue_type,
+            setting=queue_type,
+            broker_version=".".join(map(str, version)),
+        )
+
+    @property
+    def needs_relay(self) -> bool:
+        """Yes: what is in the outbox has to be published."""
+        return True
+
+    def wake(self) -> None:
+        """Nothing to do: the broker delivers what it gets."""
+
+    async def declare(self, bindings: Sequence[Binding]) -> None:
+        """The queues are there and take these topics; what was declared before stays.
+
+        Raises ConfigurationError where a queue or the exchange is there with other arguments.
+        """
+        for binding in bindings:
+            self._topics[binding.queue].add(binding.topic)
+        try:
+            async with self._connection.channel() as channel:
+                for queue in sorted({binding.queue for binding in bindings}):
+                    await self._declare_queue(channel, queue)
+        except Refused as error:
+            raise ConfigurationError(str(error)) from error
+
+    async def _declare_queue(self, channel: Channel, queue: str) -> None:
+        await channel.declare_exchange(self._exchange)
+        try:
+            await channel.declare_queue(queue, self._queue_arguments())
+        except DeclaredOtherwise as error:
+            raise DeclaredOtherwise(
+                f"the queue {queue!r} is there already, but not as our {self._queue_type} queue "
+                f"({error}): set MQJOBS_QUEUE_TYPE to what it is, or delete it once it is empty"
+            ) from error
+        for topic in sorted(self._topics[queue]):
+            await channel.bind(queue, self._exchange, topic)
+
+    def _queue_arguments(self) -> dict[str, Any]:
+        if self._queue_type == "quorum":
+            return {"x-queue-type": "quorum"}
+        return {"x-max-priority": max(CLASSIC_LEVELS)}
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
+        """Hand messages over; BrokerUnavailable where the broker is away or goes before all is confirmed."""
+        return await self._publisher.publish(envelopes)
+
+    @asynccontextmanager
+    async def inbox(
+        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+    ) -> AsyncIterator[AmqpInbox]:
+        """Take deliveries from these queues, over a connection of its own."""
+        log.debug("inbox_opened", queues=list(queues), consumer_id=str(consumer_id))
+        connection = self._connection_for_inbox()
+        inbox = AmqpInbox(
+            connection,
+            queues,
+            prefetch=prefetch,
+            levels=self._levels,
+            declare=self._declare_queue,
+        )
+        async with connection.kept(), in_background(inbox.run()):
+            try:
+                yield inbox
+            finally:
+                await inbox.close()
+                await inbox.leave()
+
+    async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
+        """How full these queues are; the broker does not tell how much is unacknowledged."""
+        states = []
+        for queue in queues:
+            # A channel each: asking for a queue that is not there closes it.
+            with suppress(NotThere):
+                async with self._connection.channel() as channel:
+                    ready, consumers = await channel.count(queue)
+                states.append(QueueState(queue, ready, None, consumers))
+        return states
+
+    async def purge(self, queue: str) -> int:
+        """Throw away the messages that wait in this queue; how many those were, 0 where it is not there."""
+        try:
+            async with self._connection.channel() as channel:
+                return await channel.purge(queue)
+        except NotThere:
+            return 0
