@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 COMMAND = (sys.executable, "-m", "mqjobs", "consume", "--app", "consumers:app")
-GRACE = 20.0
+GRACE = 30.0
 
 
 class DaemonEnded(Exception):
@@ -33,6 +33,7 @@ class ConsumerDaemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env={"MQJOBS_LOG_FORMAT": "console", **os.environ},
                 start_new_session=True,
             )
         return self

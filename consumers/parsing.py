@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from consumers.modules import Module
 
 SOURCE = "<source>"
 warnings.filterwarnings("ignore", module=SOURCE)  # what a compiler would say of other people's code
+
+ONE_PARSER = threading.Lock()
+"""Python counts the depth of the tree that it builds once for all threads: two at once can fail."""
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 NESTING = (ast.stmt, ast.ExceptHandler, ast.match_case)
@@ -53,7 +57,8 @@ def read_documents(module: Module) -> list[Document]:
     """
     source = module.path.read_bytes()
     try:
-        tree = ast.parse(source, SOURCE)
+        with ONE_PARSER:
+            tree = ast.parse(source, SOURCE)
         return unique(documents_of(tree))
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""

@@ -9,7 +9,8 @@ from consumers import index
 from consumers.daemon import ConsumerDaemon
 from consumers.index import Statistics
 from consumers.screen import Screen
-from mqjobs import Job, JobStatus, Mqjobs, Sent, Unroutable
+from mqjobs import Job, JobStatus, Sent
+from mqjobs.app.opening import OpenApp
 from topics.search import ReindexDocs
 
 COLLECTION = "stdlib"
@@ -40,7 +41,7 @@ def ignore(root: Job) -> None:
 class Tour:
     """Sends messages, follows what becomes of them, and shows it."""
 
-    def __init__(self, screen: Screen, mq: Mqjobs, daemon: ConsumerDaemon) -> None:
+    def __init__(self, screen: Screen, mq: OpenApp, daemon: ConsumerDaemon) -> None:
         self.screen = screen
         self.mq = mq
         self.daemon = daemon
@@ -90,13 +91,7 @@ class Tour:
         self.screen.say(f"Sent it once more: refused, because job {root_id} has the name.")
 
     async def _request(self, collection: str) -> Sent:
-        """Send the message, as soon as the consumer has declared the queue that takes it."""
-        while True:
-            self.daemon.check()
-            try:
-                return await self.mq.producer.send(ReindexDocs(collection=collection))
-            except Unroutable:
-                await asyncio.sleep(POLL_EVERY)
+        return await self.mq.producer.send(ReindexDocs(collection=collection))
 
     async def _split(self, root_id: int) -> None:
         """Return once the root has children beside its own."""

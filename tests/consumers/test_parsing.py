@@ -1,6 +1,10 @@
+import email.message
+import gc
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 
@@ -349,3 +353,22 @@ def test_the_standard_library_can_be_read() -> None:
 
     assert len(found) > 200
     assert all(document.docstring.strip() and document.line > 0 for document in found)
+
+
+def test_modules_may_be_read_by_many_threads_at_once() -> None:
+    def let_others_run(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0)
+
+    module = Module("email.message", Path(email.message.__file__))
+    expected = read_documents(module)
+    threshold = gc.get_threshold()
+    gc.callbacks.append(let_others_run)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(read_documents, [module] * 40))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(let_others_run)
+
+    assert found == [expected] * 40
