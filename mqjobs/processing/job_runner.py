@@ -58,6 +58,7 @@ class JobRunner:
         new = self._new_root(owner_id, name)
         root = await self._services.store.create_root(new)
         if isinstance(root, NameTaken):
+            self._attempt.explain(f"job name {name!r} is taken by active root job {root.by}")
             return None
         return await self._run_root(root, new.owner_id, callback)
 
