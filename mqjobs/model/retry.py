@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+LONGEST = timedelta(days=3650).total_seconds()
+STEEPEST = 100.0
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -22,8 +25,10 @@ class Retry:
             raise ValueError(
                 f"Retry(attempts={self.attempts}): give 1 or more, the first try counts"
             )
-        if self.delay < 0 or self.max_delay < 0 or self.factor < 1:
-            raise ValueError(f"{self}: delay and max_delay cannot be negative, factor is 1 or more")
+        if not (0 <= self.delay <= LONGEST and 0 <= self.max_delay <= LONGEST):
+            raise ValueError(f"{self}: delay and max_delay are 0 s to 10 years")
+        if not 1 <= self.factor <= STEEPEST:
+            raise ValueError(f"{self}: factor is 1 to {STEEPEST:g}")
 
     def delay_after(self, attempt: int) -> timedelta:
         """The wait between the failure of this attempt (the first is 1) and the next one."""

@@ -55,7 +55,7 @@ class Topic(BaseModel):
         timeout: timedelta | float | None = None,
         **config: Any,
     ) -> None:
-        """Keep what the class says of its messages; raises ConfigurationError where a name breaks a rule."""
+        """Keep what the class says of its messages; raises ConfigurationError where that breaks a rule."""
         super().__init_subclass__(**config)
         if name is None:
             return
@@ -68,10 +68,10 @@ class Topic(BaseModel):
         cls.__topic__ = TopicDefinition(
             name=name,
             description=inspect.getdoc(cls) or "",
-            priority=Priority(priority),
+            priority=_checked_priority(cls.__qualname__, priority),
             queue=queue,
             retry=retry,
-            timeout=timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout,
+            timeout=_checked_timeout(cls.__qualname__, timeout),
             is_job_aware=cls.job_name is not Topic.job_name,
         )
 
@@ -91,3 +91,24 @@ def definition_of(topic: type[Topic]) -> TopicDefinition:
             f'{topic.__qualname__} has no name: write class {topic.__name__}(Topic, name="…")'
         )
     return definition
+
+
+def _checked_priority(who: str, priority: Priority) -> Priority:
+    try:
+        return Priority(priority)
+    except ValueError:
+        raise ConfigurationError(f"{who}: priority {priority!r}: 0 to 4, see Priority") from None
+
+
+def _checked_timeout(who: str, timeout: timedelta | float | None) -> timedelta | None:
+    if timeout is None:
+        return None
+    try:
+        duration = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+    except (TypeError, ValueError, OverflowError):
+        duration = timedelta(0)
+    if duration <= timedelta(0):
+        raise ConfigurationError(
+            f"{who}: timeout {timeout!r}: give a timedelta or seconds, more than 0"
+        )
+    return duration
