@@ -74,6 +74,15 @@ class Jobs:
             await self._require_root(root_id)
         return found
 
+    async def open_counts(self, root_id: int, *, at_most: int = 10_000) -> Mapping[JobStatus, int]:
+        """How many children of this root are new, running and waiting for another try.
+
+        The root's own counters tell of those that have ended. None are counted beyond `at_most` of a status.
+        """
+        return await ask(
+            self._store, lambda each: job_reports.open_counts(each, root_id, at_most=at_most)
+        )
+
     async def dependents(
         self, root_id: int, *, after: int = 0, limit: int = 100
     ) -> Sequence[DependentMessage]:

@@ -138,6 +138,14 @@ async def children(
     return [job_of(row) for row in rows]
 
 
+async def open_counts(
+    connection: Connection, root_id: int, *, at_most: int
+) -> dict[JobStatus, int]:
+    """How many children of this root are new, running and waiting for another try; none counted beyond `at_most`."""
+    rows = await connection.fetch(SQL["open_counts"], root_id, at_most)
+    return {JobStatus(row["status"]): row["children"] for row in rows}
+
+
 async def dependents(
     connection: Connection, root_id: int, *, after: int = 0, limit: int = 100
 ) -> list[DependentMessage]:

@@ -99,6 +99,21 @@ async def test_children_come_oldest_first_by_status_a_page_at_a_time(stored: Sto
     assert await ids(status=JobStatus.FAILED) == []
 
 
+async def test_open_children_are_counted_by_status_up_to_a_limit(stored: StoredJobs) -> None:
+    root = await stored.root()
+    own = await stored.run(root.own_child_id)
+    waiting = await stored.children(own, *"abcde")
+    await stored.run(waiting[0])
+
+    counts = await job_reports.open_counts(stored.connection, root.id, at_most=3)
+
+    assert counts == {
+        JobStatus.NEW: 3,
+        JobStatus.RUNNING: 2,
+        JobStatus.FAILED_REDELIVERED: 0,
+    }
+
+
 async def test_dependent_messages_are_shown_with_what_they_wait_for(stored: StoredJobs) -> None:
     root = await stored.root()
     own = await stored.run(root.own_child_id)

@@ -47,6 +47,17 @@ SELECT child.*
  ORDER BY child.id
  LIMIT $4
 
+-- name: open_counts
+-- How many children of a root are in each status that is no end, counted up to a limit.
+SELECT wanted.status, counted.children
+  FROM unnest(ARRAY['new', 'running', 'failed_redelivered']::mqjobs.job_status[]) AS wanted(status)
+ CROSS JOIN LATERAL (
+           SELECT count(*) AS children
+             FROM (SELECT FROM mqjobs.job
+                    WHERE job.root_id = $1 AND job.status = wanted.status
+                    LIMIT $2) AS these
+       ) AS counted
+
 -- name: dependents
 SELECT * FROM mqjobs.dependent_message WHERE root_id = $1 AND id > $2 ORDER BY id LIMIT $3
 
