@@ -29,8 +29,12 @@ class DelayedProcessor(Processor):
 
         async def run(runner: JobRunner, job: RunningJob) -> bool:
             result = await self._inner.process(message, context)
-            if result is Result.REQUEUE:
-                raise Redeliver
-            return result is Result.ACK
+            match result:
+                case Result.REQUEUE:
+                    raise Redeliver
+                case Result.ACK | Result.REJECT:
+                    return result is Result.ACK
+                case _:
+                    raise TypeError(f"the processor returned {result!r}: a Result was expected")
 
         return Result.of(await context.jobs.run_delayed_by_message(message, run))
