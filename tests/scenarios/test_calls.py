@@ -225,7 +225,7 @@ async def test_run_unique_by_message_is_an_error_for_a_topic_that_is_not_job_awa
     stage: Stage,
 ) -> None:
     async with stage.running() as mq:
-        with pytest.raises(NotInUniqueJob, match="tests.question is not job-aware"):
+        with pytest.raises(NotInUniqueJob, match=r"tests\.question is not job-aware"):
             await mq.inside(
                 lambda message, context: context.jobs.run_unique_by_message(message, never)
             )
