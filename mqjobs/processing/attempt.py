@@ -14,8 +14,8 @@ from mqjobs.model.retry import Retry
 class Verdict(StrEnum):
     """What a job has already decided about the delivery, whatever the processor returns or raises.
 
-    PARK: somebody runs the job; the message waits. SETTLED: what is to happen is written; acknowledge. REJECT: keep
-    it as a dead letter. None of these: the processor decides.
+    PARK: the job runs elsewhere, or its outcome is just being written; the message waits. SETTLED: what is to happen
+    is written; acknowledge. REJECT: keep it as a dead letter. None of these: the processor decides.
     """
 
     PARK = "park"
@@ -70,12 +70,16 @@ class Runs:
 
     @contextmanager
     def held(self, job_id: int, lease: int, attempt: Attempt) -> Iterator[None]:
-        """Within the block this consumer runs the job under this lease."""
-        self._held[job_id] = (lease, attempt)
+        """Within the block this consumer runs the job under this lease; an older run of it here is stopped."""
+        older = self._held.get(job_id)
+        if older is not None:
+            older[1].stop(StopReason.LEASE_LOST)
+        self._held[job_id] = held = (lease, attempt)
         try:
             yield
         finally:
-            self._held.pop(job_id, None)
+            if self._held.get(job_id) is held:
+                del self._held[job_id]
 
     def leases(self) -> dict[int, int]:
         """The lease of each job that runs here."""

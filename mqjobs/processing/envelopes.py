@@ -74,9 +74,9 @@ def body_of(topic: type[Topic], fields: Mapping[str, Any] | bytes | str) -> Topi
         raise InvalidMessage(
             f"the body is not a message of {definition_of(topic).name}: {_what_is_wrong(error)}"
         ) from None
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a validator of the topic's own may raise anything
         raise InvalidMessage(
-            f"the body is not a message of {definition_of(topic).name}: {error}"
+            f"the body is not a message of {definition_of(topic).name}: {type(error).__name__}: {error}"
         ) from None
 
 

@@ -53,16 +53,14 @@ class JobRun:
         except Redeliver as redeliver:
             await self._finish(Redelivered(self._wait(redeliver)))
             raise
-        except asyncio.CancelledError as error:
-            await self._finish_stopped(error)
-            raise
-        except Exception as error:
-            await self._finish(Raised(error_text(error)))
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
+            await self._finish_raised(error)
             raise
         status = await self._finish(Returned(value))
         return status is JobStatus.SUCCESS
 
-    async def _finish_stopped(self, error: asyncio.CancelledError) -> None:
+    async def _finish_raised(self, error: BaseException) -> None:
+        """Code that was stopped was stopped, whatever it raises while it cleans up."""
         match self._attempt.stop_reason:
             case StopReason.LEASE_LOST:
                 self._lose()
@@ -79,7 +77,7 @@ class JobRun:
 
     async def _finish(self, outcome: Outcome) -> JobStatus:
         finish = after_attempt(outcome, self._job.attempt, self._attempt.retry)
-        status = await self._services.store.finish(self._written(finish))
+        status = await self._write(self._written(finish))
         if status is None:
             self._lose()
             raise LeaseLost(
@@ -88,6 +86,14 @@ class JobRun:
             )
         self._decide(status, finish, returned=isinstance(outcome, Returned))
         return status
+
+    async def _write(self, finished: FinishedRun) -> JobStatus | None:
+        """A stop that comes now comes too late: the outcome is written, and the message's next arrival finds it."""
+        try:
+            return await self._services.store.finish(finished)
+        except asyncio.CancelledError:
+            self._attempt.decide(Verdict.PARK)
+            raise
 
     def _written(self, finish: Finish) -> FinishedRun:
         again = None

@@ -1,7 +1,8 @@
 """The consumer: takes deliveries, starts an attempt for each, and leaves when all have ended."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from mqjobs.runtime.reaper import run_reaper
 from mqjobs.runtime.reconciler import run_reconciler
 from mqjobs.runtime.relay import Relay
 from mqjobs.transport.background import first_failure
-from mqjobs.transport.seam import Inbox, Transport
+from mqjobs.transport.seam import Delivery, Inbox, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -57,11 +58,12 @@ class Consumer:
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as beside:
-                self._start_services(beside, over)
+                services = self._start_services(beside, over)
                 try:
                     await self._consume(stop)
                 finally:
                     over.set()
+                    await _end(services)
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         finally:
@@ -75,9 +77,10 @@ class Consumer:
         )
         async with opened as inbox, asyncio.TaskGroup() as group:
             taking = group.create_task(self._take(inbox, stop), name="mqjobs take")
-            await stop.wait()
-            await inbox.close()
-            await self._drain(taking)
+            with self._giving_back():
+                await stop.wait()
+                await inbox.close()
+                await self._drain(taking)
 
     async def _take(self, inbox: Inbox, stop: asyncio.Event) -> None:
         """Returns when the inbox is closed and all attempts have ended."""
@@ -89,8 +92,21 @@ class Consumer:
                     inbox.give_back(delivery)
                     slots.release()
                     continue
-                attempt = attempts.create_task(self.execution.execute(delivery, inbox))
+                attempt = attempts.create_task(self._execute(delivery, inbox))
                 attempt.add_done_callback(lambda _: slots.release())
+
+    async def _execute(self, delivery: Delivery, inbox: Inbox) -> None:
+        with self._giving_back():
+            await self.execution.execute(delivery, inbox)
+
+    @contextmanager
+    def _giving_back(self) -> Iterator[None]:
+        """Where the block fails or is cancelled, this consumer ends: what still runs is given back, not failed."""
+        try:
+            yield
+        except BaseException:
+            self.execution.stop()
+            raise
 
     async def _drain(self, taking: asyncio.Task[None]) -> None:
         done, _ = await asyncio.wait([taking], timeout=self.pace.grace.total_seconds())
@@ -103,24 +119,22 @@ class Consumer:
             log.error("left_behind", jobs=sorted(self.services.runs.leases()))
             taking.cancel()
 
-    def _start_services(self, beside: asyncio.TaskGroup, over: asyncio.Event) -> None:
+    def _start_services(
+        self, beside: asyncio.TaskGroup, over: asyncio.Event
+    ) -> list[asyncio.Task[None]]:
         pace, store = self.pace, self.services.store
-        for name, service in (
-            ("heartbeat", self.heartbeat.beat(over, pace.heartbeat_interval)),
-            ("watch", self.heartbeat.watch(over, pace.watch_interval)),
-            ("relay", self.relay.run(over, pace.relay_interval)),
-            (
-                "reaper",
-                run_reaper(
-                    store,
-                    over,
-                    interval=pace.reap_interval,
-                    crashes_allowed=pace.crashes_allowed,
-                ),
+        services = {
+            "heartbeat": self.heartbeat.beat(over, pace.heartbeat_interval),
+            "watch": self.heartbeat.watch(over, pace.watch_interval),
+            "relay": self.relay.run(over, pace.relay_interval),
+            "reaper": run_reaper(
+                store, over, interval=pace.reap_interval, crashes_allowed=pace.crashes_allowed
             ),
-            ("reconciler", run_reconciler(store, over, interval=pace.reconcile_interval)),
-        ):
-            beside.create_task(service, name=f"mqjobs {name}")
+            "reconciler": run_reconciler(store, over, interval=pace.reconcile_interval),
+        }
+        return [
+            beside.create_task(service, name=f"mqjobs {name}") for name, service in services.items()
+        ]
 
     async def _say_goodbye(self) -> None:
         try:
@@ -128,3 +142,10 @@ class Consumer:
                 await self.heartbeat.end()
         except Exception as error:  # it is dead to the others soon without it
             log.warning("goodbye_failed", error=str(error) or type(error).__name__)
+
+
+async def _end(services: Sequence[asyncio.Task[None]]) -> None:
+    """They have been told; one that waits for a server that is away waits no longer."""
+    await asyncio.wait(services, timeout=LAST_WRITES.total_seconds())
+    for service in services:
+        service.cancel()

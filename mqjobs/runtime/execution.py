@@ -12,7 +12,7 @@ from mqjobs.model.errors import DatabaseUnavailable, InvalidMessage, UnknownTopi
 from mqjobs.model.message import Envelope, Message
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.topic import Topic, definition_of
-from mqjobs.processing.attempt import Attempt
+from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.context import Context
 from mqjobs.processing.dependent_jobs import DependentJobs
 from mqjobs.processing.envelopes import open_envelope
@@ -130,7 +130,7 @@ class Execution:
                 self._services,
                 envelope,
                 "its message was acknowledged, but its processor did not run the job",
-                is_job_aware=readable.message.body.job_name() is not None,
+                is_job_aware=definition_of(type(readable.message.body)).is_job_aware,
             )
         return fate
 
@@ -165,18 +165,12 @@ async def _run(
     try:
         with attempt.running():
             result = await process(message, context)
-    except asyncio.CancelledError as error:
-        if attempt.stop_reason is None:
-            raise
-        _swallow_cancellation()
-        if attempt.stop_reason is not StopReason.TIMED_OUT and attempt.verdict is None:
-            return GiveBack()
-        raised: BaseException = TimeoutError("the attempt took longer than its topic's timeout")
-        raised.__cause__ = error
-    except Exception as error:
-        raised = error
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        raised = _heard(error, attempt)
     else:
         return fate_of_result(result, attempt.verdict, attempt.detail, redelivery_delay)
+    if raised is None:
+        return GiveBack()
     return fate_of_error(
         raised,
         attempt.verdict,
@@ -187,10 +181,23 @@ async def _run(
     )
 
 
-def _swallow_cancellation() -> None:
+def _heard(error: BaseException, attempt: Attempt) -> BaseException | None:
+    """What the processor's code came to, whatever it raised while it was stopped; None: it is to be given back.
+
+    A cancellation of this very task that was no stop of the attempt passes on: the consumer is at its end.
+    """
     task = asyncio.current_task()
+    if attempt.stop_reason is None:
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
+        return error
     if task is not None:
         task.uncancel()
+    if attempt.stop_reason is StopReason.TIMED_OUT:
+        late = TimeoutError("the attempt took longer than its topic's timeout")
+        late.__cause__ = error
+        return late
+    return None if attempt.verdict in {None, Verdict.PARK} else error
 
 
 def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:

@@ -34,7 +34,7 @@ class Relay:
     async def run(self, stop: asyncio.Event, interval: timedelta) -> None:
         """Carry what is due, after each interval and whenever woken, until stopped."""
         async for _ in every(interval, stop, self._wake):
-            while await patiently("the relay", self._carry_unless_broker_is_away) == BATCH:
+            while not stop.is_set() and await self._carry_patiently() == BATCH:
                 pass
 
     async def carry(self) -> int:
@@ -62,6 +62,9 @@ class Relay:
             )
         await self._report_lost([envelope for _, envelope in lost])
         return len(rows)
+
+    async def _carry_patiently(self) -> int:
+        return await patiently("the relay", self._carry_unless_broker_is_away)
 
     async def _carry_unless_broker_is_away(self) -> int:
         try:

@@ -1,0 +1,346 @@
+"""The run of a claimed job: whatever its callback comes to is written once, under its lease."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mqjobs.model.errors import LeaseLost, Redeliver
+from mqjobs.model.job import Job
+from mqjobs.model.outcome import StopReason
+from mqjobs.model.retry import Retry
+from mqjobs.model.status import JobStatus
+from mqjobs.processing.attempt import Attempt, Verdict
+from mqjobs.processing.job_run import ERROR_LENGTH, error_text
+from tests.support.surroundings import REDELIVERY_DELAY, Surroundings
+from tests.support.waiting import eventually
+
+Call = Callable[[], Awaitable[object]]
+
+TWICE = Retry(attempts=2, delay=30)
+
+
+def returning(value: object) -> Call:
+    async def call() -> object:
+        return value
+
+    return call
+
+
+def raising(error: BaseException) -> Call:
+    async def call() -> object:
+        raise error
+
+    return call
+
+
+@asynccontextmanager
+async def execution(
+    around: Surroundings, job: Job, attempt: Attempt, call: Call
+) -> AsyncIterator["asyncio.Task[Any]"]:
+    """The run as a task that the attempt can stop; what it raises is the test's to look at."""
+
+    async def act() -> object:
+        with attempt.running():
+            return await around.run(job, attempt).execute(call)
+
+    failed: list[BaseException] = []
+
+    async def caught() -> object:
+        try:
+            return await act()
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(caught())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        _ = task.cancelled() or task.exception()
+
+
+async def stopped_while_running(
+    around: Surroundings, reason: StopReason, retry: Retry | None = None
+) -> tuple[Job, Attempt]:
+    """A run whose code waits for ever, and is stopped for this reason."""
+    job = await around.claimed()
+    attempt = around.attempt(retry=retry)
+    async with execution(around, job, attempt, asyncio.Event().wait) as task:
+        await eventually(lambda: job.id in around.services.runs.leases())
+        attempt.stop(reason)
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+    return await around.job(job.id), attempt
+
+
+async def test_true_is_success_and_the_processor_decides_about_the_message(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    assert await around.run(job, attempt).execute(returning(value=True)) is True
+
+    written = await around.job(job.id)
+    assert (written.status, written.progress, written.error) == (JobStatus.SUCCESS, 1, None)
+    assert attempt.verdict is None
+
+
+async def test_false_is_failed_and_says_so_where_the_message_is_rejected(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt(retry=TWICE)
+
+    assert await around.run(job, attempt).execute(returning(value=False)) is False
+
+    assert (await around.job(job.id)).status is JobStatus.FAILED
+    assert attempt.verdict is None
+    assert attempt.detail == f"job {job.id} 'work' failed: returned False"
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+async def test_anything_else_is_failed_and_the_error_says_what_was_expected(
+    around: Surroundings, value: object
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    assert await around.run(job, attempt).execute(returning(value)) is False
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED
+    assert written.error == (f"the job's callback returned {value!r}: True or False was expected")
+
+
+async def test_an_exception_fails_the_job_with_its_traceback_and_passes_on(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    with pytest.raises(ValueError, match="no such row"):
+        await around.run(job, attempt).execute(raising(ValueError("no such row")))
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED
+    assert (written.error or "").startswith("Traceback")
+    assert (written.error or "").endswith("ValueError: no such row\n")
+    assert attempt.verdict is Verdict.REJECT
+    assert attempt.detail == f"job {job.id} 'work' failed: ValueError: no such row"
+
+
+async def test_an_exception_with_attempts_left_brings_the_message_again_after_the_delay(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt(retry=TWICE)
+
+    with pytest.raises(ValueError, match="boom"):
+        await around.run(job, attempt).execute(raising(ValueError("boom")))
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED_REDELIVERED
+    assert "ValueError: boom" in (written.error or "")
+    [again] = await around.outbox()
+    assert (again["message_id"], again["attempt"]) == (attempt.envelope.id, 2)
+    assert timedelta(seconds=25) < again["wait"] <= timedelta(seconds=30)
+    assert attempt.verdict is Verdict.SETTLED
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(None, REDELIVERY_DELAY), (60, timedelta(minutes=1))])
+async def test_a_job_that_asks_for_redelivery_comes_again_after_its_own_or_the_usual_delay(
+    around: Surroundings, asked: float | None, wait: timedelta
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    with pytest.raises(Redeliver):
+        await around.run(job, attempt).execute(raising(Redeliver(after=asked)))
+
+    assert (await around.job(job.id)).status is JobStatus.FAILED_REDELIVERED
+    [again] = await around.outbox()
+    assert wait - timedelta(seconds=5) < again["wait"] <= wait
+    assert attempt.verdict is Verdict.SETTLED
+
+
+async def test_an_interrupted_run_is_cancelled(around: Surroundings) -> None:
+    job, attempt = await stopped_while_running(around, StopReason.INTERRUPTED, TWICE)
+
+    assert job.status is JobStatus.CANCELLED
+    assert attempt.verdict is Verdict.SETTLED
+    assert not await around.outbox()
+
+
+async def test_a_run_that_its_consumer_gives_back_comes_again_at_once_and_does_not_count(
+    around: Surroundings,
+) -> None:
+    job, attempt = await stopped_while_running(around, StopReason.SHUTDOWN)
+
+    assert (job.status, job.attempt, job.error) == (JobStatus.FAILED_REDELIVERED, 0, None)
+    [again] = await around.outbox()
+    assert again["attempt"] == attempt.envelope.attempt
+    assert again["wait"] <= timedelta(0)
+
+
+async def test_a_run_that_took_too_long_has_failed(around: Surroundings) -> None:
+    job, attempt = await stopped_while_running(around, StopReason.TIMED_OUT)
+
+    assert job.status is JobStatus.FAILED
+    assert job.error == "TimeoutError: the attempt took longer than its topic's timeout"
+    assert attempt.verdict is Verdict.REJECT
+
+
+async def test_a_run_whose_lease_is_lost_writes_nothing(around: Surroundings) -> None:
+    job, attempt = await stopped_while_running(around, StopReason.LEASE_LOST)
+
+    assert job.status is JobStatus.RUNNING
+    assert attempt.verdict is Verdict.SETTLED
+
+
+async def test_an_outcome_that_comes_too_late_is_not_written_and_the_run_is_told(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+    await around.pool.execute("UPDATE mqjobs.job SET lease = lease + 1 WHERE id = $1", job.id)
+
+    with pytest.raises(LeaseLost, match=f"job {job.id} 'work' is no longer run under lease 1"):
+        await around.run(job, attempt).execute(returning(value=True))
+
+    assert (await around.job(job.id)).status is JobStatus.RUNNING
+    assert attempt.verdict is Verdict.SETTLED
+
+
+async def test_a_call_that_finds_the_lease_lost_ends_the_run_without_an_outcome(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    with pytest.raises(LeaseLost):
+        await around.run(job, attempt).execute(raising(LeaseLost("it is gone")))
+
+    assert (await around.job(job.id)).status is JobStatus.RUNNING
+    assert attempt.verdict is Verdict.SETTLED
+
+
+async def test_the_run_is_held_while_its_code_runs_and_no_longer(around: Surroundings) -> None:
+    job, runs = await around.claimed(), around.services.runs
+    seen: list[dict[int, int]] = []
+
+    async def look() -> bool:
+        seen.append(runs.leases())
+        return True
+
+    await around.run(job, around.attempt()).execute(look)
+
+    assert seen == [{job.id: job.lease}]
+    assert runs.leases() == {}
+
+
+async def test_a_time_limit_of_the_authors_own_fails_the_job_and_comes_out_as_itself(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await around.run(job, attempt).execute(asyncio.Event().wait)
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED
+    assert "CancelledError" in (written.error or "")
+    assert attempt.verdict is Verdict.REJECT
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_something_cancelled_that_the_code_waits_for_is_an_error_of_the_code(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    with pytest.raises(asyncio.CancelledError):
+        await around.run(job, attempt).execute(raising(asyncio.CancelledError()))
+
+    assert (await around.job(job.id)).status is JobStatus.FAILED
+    assert attempt.verdict is Verdict.REJECT
+
+
+@pytest.mark.parametrize("reason", [StopReason.SHUTDOWN, StopReason.INTERRUPTED])
+async def test_code_that_answers_a_stop_with_an_error_of_its_own_was_stopped_all_the_same(
+    around: Surroundings, reason: StopReason
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    async def call() -> bool:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("while it cleaned up") from None
+        return True
+
+    async with execution(around, job, attempt, call) as task:
+        await eventually(lambda: job.id in around.services.runs.leases())
+        attempt.stop(reason)
+        await asyncio.wait([task], timeout=10)
+        assert isinstance(task.exception(), ConnectionError)
+
+    status = (await around.job(job.id)).status
+    expected = {
+        StopReason.SHUTDOWN: JobStatus.FAILED_REDELIVERED,
+        StopReason.INTERRUPTED: JobStatus.CANCELLED,
+    }
+    assert status is expected[reason]
+    assert attempt.verdict is Verdict.SETTLED
+
+
+async def test_code_that_ends_in_peace_after_a_stop_has_its_own_outcome(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    async def call() -> bool:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return True
+        return False
+
+    async with execution(around, job, attempt, call) as task:
+        await eventually(lambda: job.id in around.services.runs.leases())
+        attempt.stop(StopReason.SHUTDOWN)
+        await asyncio.wait([task], timeout=10)
+        assert task.result() is True
+
+    assert (await around.job(job.id)).status is JobStatus.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "reason", [StopReason.SHUTDOWN, StopReason.INTERRUPTED, StopReason.TIMED_OUT]
+)
+async def test_an_outcome_that_is_being_written_when_a_stop_comes_is_written_all_the_same(
+    around: Surroundings, reason: StopReason
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    async with execution(around, job, attempt, returning(value=True)) as task, around.held_up(job):
+        await eventually(around.somebody_waits)
+        attempt.stop(reason)
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+
+    await eventually(lambda: has_status(around, job, JobStatus.SUCCESS))
+    assert attempt.verdict is Verdict.PARK
+
+
+async def has_status(around: Surroundings, job: Job, status: JobStatus) -> bool:
+    return (await around.job(job.id)).status is status
+
+
+def test_a_long_error_keeps_its_end() -> None:
+    text = error_text(ValueError("x" * 2 * ERROR_LENGTH + "the end"))
+
+    assert len(text) == ERROR_LENGTH
+    assert text.endswith("the end\n")
