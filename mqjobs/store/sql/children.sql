@@ -1,5 +1,6 @@
 -- name: claim_children
--- New, or to be tried again, or left running by a consumer that is dead: to running, with the next lease number.
+-- New, or to be tried again, or left running by a consumer that is dead: to running, with the next lease number. What
+-- was interrupted, it or its root, is left to the reaper.
 UPDATE mqjobs.job AS job
    SET status = 'running',
        lease = job.lease + 1,
@@ -12,7 +13,8 @@ UPDATE mqjobs.job AS job
  WHERE job.id = wanted.id AND job.root_id IS NOT NULL
    AND (job.status IN ('new', 'failed_redelivered')
         OR (job.status = 'running' AND NOT job.interrupted AND job.crashes + 1 < $4::integer
-            AND NOT mqjobs.is_alive(job.consumer_id)))
+            AND NOT mqjobs.is_alive(job.consumer_id)
+            AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
 RETURNING job.*
 
 -- name: read_jobs
