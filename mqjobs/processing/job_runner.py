@@ -1,5 +1,6 @@
 """The job runner: every way for a processor to run and split jobs."""
 
+import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -155,7 +156,11 @@ class JobRunner:
     async def _claim(self, job_id: int, callback: Callback, owner_id: str | None) -> bool | None:
         self._attempt.looked_at_a_job = True
         claim = Claim(job_id, uuid4(), self._services.runs.consumer_id)
-        answer = await self._services.store.claim(claim)
+        try:
+            answer = await self._services.store.claim(claim)
+        except asyncio.CancelledError as error:
+            await self._let_go(claim, error)
+            raise
         if isinstance(answer, Granted):
             return await self._run(answer.job, callback, owner_id)
         if answer.job is None:
@@ -165,6 +170,16 @@ class JobRunner:
             self._attempt.decide(Verdict.REJECT, text)
             raise UnknownJob(text)
         return self._recorded(answer.job)
+
+    async def _let_go(self, claim: Claim, error: asyncio.CancelledError) -> None:
+        """The attempt was stopped while it claimed: asked again, the claim says whether the job is held for nobody."""
+
+        async def stopped() -> object:
+            raise error
+
+        answer = await self._services.store.claim(claim)
+        if isinstance(answer, Granted):
+            await JobRun(answer.job, self._attempt, self._services).execute(stopped)
 
     async def _run(self, job: Job, callback: Callback, owner_id: str | None) -> bool:
         running = RunningJob.of(replace(job, owner_id=owner_id), self._services.store)
