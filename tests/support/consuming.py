@@ -194,6 +194,11 @@ class Running:
         found = "SELECT EXISTS (SELECT FROM mqjobs.consumer WHERE id = $1)"
         return bool(await self.fetchval(found, consumer_id))
 
+    def consumer_of(self, job: Job) -> Consuming:
+        """The one that ran the job when this was read."""
+        [found] = [each for each in self.consumers if each.id == job.consumer_id]
+        return found
+
     async def vanish(self, consumer: Consuming) -> None:
         """To all others the consumer is dead: its heartbeat is too old. Its code goes on."""
         await self.execute(
