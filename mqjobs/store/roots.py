@@ -90,8 +90,9 @@ async def _took_over(
     """Whether the root is stale now, or has ended meanwhile, so that its name is free."""
     if time_before_stale is None:
         return False
-    if await connection.fetchval(SQL["lock_quiet_root"], root_id, time_before_stale) is None:
-        return False
+    is_active = await connection.fetchval(SQL["lock_quiet_root"], root_id, time_before_stale)
+    if not is_active:
+        return is_active is False
     if await connection.fetchval(SQL["is_protected"], root_id):
         return False
     row = await connection.fetchrow(SQL["make_stale"], root_id)

@@ -34,9 +34,11 @@ SELECT id FROM mqjobs.job
  WHERE root_id IS NULL AND is_unique AND status IN ('new', 'running') AND name = $1
 
 -- name: lock_quiet_root
--- The active root, if nothing has happened in it for so long.
-SELECT id FROM mqjobs.job
- WHERE id = $1 AND status IN ('new', 'running') AND last_active_at < clock_timestamp() - $2::interval
+-- The root, if nothing has happened in it for so long, and whether it is still active once the lock is had: whoever
+-- was waited for may have ended it.
+SELECT status IN ('new', 'running') AS is_active FROM mqjobs.job
+ WHERE id = $1
+   AND (status NOT IN ('new', 'running') OR last_active_at < clock_timestamp() - $2::interval)
    FOR NO KEY UPDATE
 
 -- name: is_protected
