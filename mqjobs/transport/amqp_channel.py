@@ -42,11 +42,15 @@ class Channel(Protocol):
         ...
 
     def when_closed(self, tell: Callable[[], None]) -> None:
-        """Tell when the channel is gone; soon where it is gone already."""
+        """Tell when the channel is gone, now where it is gone already."""
         ...
 
     async def close(self) -> None:
         """The channel is gone; what was sent on it before has reached the broker."""
+        ...
+
+    async def check_listening(self) -> None:
+        """Raises BrokerUnavailable where the broker takes no messages for now."""
         ...
 
     async def declare_exchange(self, exchange: str) -> None:

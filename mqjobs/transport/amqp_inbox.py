@@ -21,7 +21,8 @@ from mqjobs.transport.seam import Delivery
 log = structlog.get_logger(__name__)
 
 PAUSE_BETWEEN_SETTLEMENTS = timedelta(milliseconds=5)
-PAUSE_BEFORE_ANOTHER_TRY = timedelta(milliseconds=500)
+PAUSE_AFTER_A_LOSS = timedelta(milliseconds=500)
+PAUSE_AFTER_A_REFUSAL = timedelta(seconds=10)
 TIME_TO_END = timedelta(seconds=5)
 
 
@@ -134,14 +135,16 @@ class AmqpInbox:
         """Consume, from channel to channel, until closed and the last one is lost, or cancelled."""
         while not self._is_closing:
             await self._connection.is_there()
+            pause = PAUSE_AFTER_A_LOSS
             try:
                 async with self._connection.channel() as channel:
                     await self._consume_on(channel)
-            except Refused as error:
-                log.error("consuming_refused", queues=list(self._queues), error=str(error))
             except BrokerUnavailable as error:
                 log.debug("channel_lost", queues=list(self._queues), error=str(error))
-            await asyncio.sleep(PAUSE_BEFORE_ANOTHER_TRY.total_seconds())
+            except Refused as error:
+                log.error("consuming_refused", queues=list(self._queues), error=str(error))
+                pause = PAUSE_AFTER_A_REFUSAL
+            await asyncio.sleep(pause.total_seconds())
 
     async def _consume_on(self, channel: Channel) -> None:
         session = self._session = _Session(channel)
@@ -183,8 +186,9 @@ class AmqpInbox:
             session.has_work.clear()
             while session.ended_queues:
                 await self._subscribe(session, session.ended_queues.pop())
-            await self._send_settled(session, everything=session.is_urgent.is_set())
+            is_urgent = session.is_urgent.is_set()
             session.is_urgent.clear()
+            await self._send_settled(session, everything=is_urgent)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE_BETWEEN_SETTLEMENTS.total_seconds()):
                     await session.is_urgent.wait()

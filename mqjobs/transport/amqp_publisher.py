@@ -35,6 +35,7 @@ class AmqpPublisher:
         A message that AMQP cannot carry is unroutable: no queue will ever have it.
         """
         channel = await self._open_channel()
+        await channel.check_listening()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._publish(channel, one)) for one in envelopes]

@@ -2,8 +2,8 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -34,12 +34,13 @@ from mqjobs.transport.amqp_channel import (
 from mqjobs.transport.amqp_envelope import Received
 from mqjobs.transport.amqp_transport import AmqpTransport, QueueType, version_of
 from mqjobs.transport.background import in_background
+from mqjobs.transport.lifeline import Lifeline
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 20
 ATTEMPT_TIMEOUT = timedelta(seconds=10)
-CONFIRM_TIMEOUT = timedelta(seconds=30)
+CONFIRM_TIMEOUT = timedelta(seconds=15)
 CLOSE_TIMEOUT = timedelta(seconds=5)
 PAUSE = timedelta(milliseconds=200)
 LONGEST_PAUSE = timedelta(seconds=5)
@@ -119,6 +120,7 @@ class RabbitmqConnection:
         self._url = url
         self._outage = outage
         self._connection: aiormq.Connection | None = None
+        self._lifeline = Lifeline()
         self._is_there = asyncio.Event()
 
     async def open(self, connect_timeout: timedelta) -> tuple[int, ...]:
@@ -153,8 +155,8 @@ class RabbitmqConnection:
         finally:
             self._outage.leave(self)
             if self._connection is not None:
-                with suppress(BrokerUnavailable, Refused), _drivers_errors():
-                    async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+                with suppress(BrokerUnavailable, Refused):
+                    async with _driver(Lifeline(), CLOSE_TIMEOUT):
                         await self._connection.close()
 
     async def _keep(self) -> None:
@@ -169,15 +171,16 @@ class RabbitmqConnection:
 
     def _set(self, connection: aiormq.Connection) -> None:
         self._connection = connection
+        self._lifeline = lifeline = Lifeline()
+        self._closing = connection.closing
+        self._closing.add_done_callback(lambda _: lifeline.cut())
         self._is_there.set()
 
     async def _end_of_connection(self) -> str:
-        assert self._connection is not None
         ended = asyncio.Event()
-        closing = self._connection.closing
-        closing.add_done_callback(lambda _: ended.set())
+        self._lifeline.when_cut(ended.set)
         await ended.wait()
-        return "cut" if closing.cancelled() else str(closing.exception() or "closed")
+        return "cut" if self._closing.cancelled() else str(self._closing.exception() or "closed")
 
     async def _reconnect(self) -> aiormq.Connection:
         pause = PAUSE
@@ -191,15 +194,19 @@ class RabbitmqConnection:
 
     async def _connect(self, patience: timedelta) -> aiormq.Connection:
         try:
-            with _drivers_errors():
-                async with asyncio.timeout(patience.total_seconds()):
-                    return await aiormq.connect(
-                        self._url, client_properties={"connection_name": "mqjobs"}
-                    )
+            async with _driver(Lifeline(), patience):
+                return await aiormq.connect(
+                    self._url, client_properties={"connection_name": "mqjobs"}
+                )
         except Refused as error:
             raise ConfigurationError(
                 f"RabbitMQ at {self._outage.at} refuses us: {error}; see MQJOBS_BROKER_URL"
             ) from None
+        except BrokerUnavailable:
+            raise
+        except Exception as error:
+            # Whatever it is that answers there, another try may find a broker.
+            raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
 
     async def is_there(self) -> None:
         """Returns as soon as there is a connection."""
@@ -207,13 +214,13 @@ class RabbitmqConnection:
 
     async def open_channel(self, *, confirms: bool = False) -> "RabbitmqChannel":
         """A new channel; BrokerUnavailable where there is no connection."""
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             raise BrokerUnavailable(f"no connection to RabbitMQ at {self._outage.at}")
-        with _drivers_errors():
-            channel = await self._connection.channel(
-                publisher_confirms=confirms, on_return_raises=False
-            )
-        return RabbitmqChannel(cast(aiormq.Channel, channel))
+        lifeline = self._lifeline
+        async with _driver(lifeline):
+            channel = await connection.channel(publisher_confirms=confirms, on_return_raises=False)
+        return RabbitmqChannel(cast(aiormq.Channel, channel), lifeline.branch())
 
     @asynccontextmanager
     async def channel(self) -> AsyncIterator["RabbitmqChannel"]:
@@ -228,48 +235,62 @@ class RabbitmqConnection:
 class RabbitmqChannel:
     """One channel of one connection; what is done on it raises BrokerUnavailable when it is gone."""
 
-    def __init__(self, channel: aiormq.Channel) -> None:
+    def __init__(self, channel: aiormq.Channel, lifeline: Lifeline) -> None:
         self._channel = channel
+        self._lifeline = lifeline
+        channel.closing.add_done_callback(lambda _: lifeline.cut())
 
     @property
     def is_closed(self) -> bool:
         """Whether the channel is gone, for good."""
-        return self._channel.is_closed
+        return self._lifeline.is_cut
 
     def when_closed(self, tell: Callable[[], None]) -> None:
-        """Tell when the channel is gone; soon where it is gone already."""
-        self._channel.closing.add_done_callback(lambda _: tell())
+        """Tell when the channel is gone, now where it is gone already."""
+        self._lifeline.when_cut(tell)
 
     async def close(self) -> None:
         """The channel is gone; what was sent on it before has reached the broker."""
-        with suppress(BrokerUnavailable, Refused), _drivers_errors():
-            async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+        with suppress(BrokerUnavailable, Refused):
+            async with _driver(self._lifeline, CLOSE_TIMEOUT):
                 await self._channel.close()
+        self._lifeline.cut()
+
+    async def check_listening(self) -> None:
+        """Raises BrokerUnavailable where the broker takes no messages for now."""
+        async with _driver(self._lifeline):
+            try:
+                async with asyncio.timeout(0):
+                    await self._channel.connection.ready()
+            except TimeoutError:
+                raise BrokerUnavailable(
+                    "RabbitMQ is short of memory or disk and takes no messages"
+                ) from None
 
     async def declare_exchange(self, exchange: str) -> None:
         """A durable direct exchange is there."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.exchange_declare(exchange, exchange_type="direct", durable=True)
 
     async def declare_queue(self, queue: str, arguments: Mapping[str, Any]) -> None:
         """A durable queue is there."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.queue_declare(queue, durable=True, arguments=dict(arguments))
 
     async def bind(self, queue: str, exchange: str, routing_key: str) -> None:
         """The queue gets what goes to the exchange under this key."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.queue_bind(queue, exchange, routing_key)
 
     async def count(self, queue: str) -> tuple[int, int]:
         """Messages that are ready, and consumers."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             found = await self._channel.queue_declare(queue, passive=True)
         return found.message_count or 0, found.consumer_count or 0
 
     async def purge(self, queue: str) -> int:
         """Throw away what is ready; how many those were."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             return (await self._channel.queue_purge(queue)).message_count or 0
 
     async def publish(
@@ -277,14 +298,13 @@ class RabbitmqChannel:
     ) -> bool:
         """Whether a queue has the message: confirmed, or returned. Raises Unwritable before it is sent."""
         try:
-            with _drivers_errors():
+            async with _driver(self._lifeline, CONFIRM_TIMEOUT):
                 answer = await self._channel.basic_publish(
                     body,
                     exchange=exchange,
                     routing_key=routing_key,
                     properties=self._writable(properties),
                     mandatory=True,
-                    timeout=CONFIRM_TIMEOUT.total_seconds(),
                     wait=False,
                 )
         except (ValueError, TypeError, OverflowError, struct.error) as error:
@@ -305,7 +325,7 @@ class RabbitmqChannel:
 
     async def limit(self, prefetch: int) -> None:
         """Each consumer from now on has at most so many unacknowledged."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.basic_qos(prefetch_count=prefetch, global_=False)
 
     async def consume(
@@ -316,7 +336,7 @@ class RabbitmqChannel:
         async def on_message(message: DeliveredMessage) -> None:
             deliver(_arrival_of(message, queue))
 
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.basic_consume(queue, on_message, consumer_tag=consumer_tag)
 
     def when_cancelled(self, tell: Callable[[str], None]) -> None:
@@ -325,17 +345,17 @@ class RabbitmqChannel:
 
     async def cancel(self, consumer_tag: str) -> None:
         """Nothing is delivered under this tag after this."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.basic_cancel(consumer_tag)
 
     async def ack(self, tag: int, *, multiple: bool = False) -> None:
         """The delivery is done, or all up to it."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.basic_ack(tag, multiple=multiple, wait=False)
 
     async def give_back(self, tag: int) -> None:
         """The delivery goes back to its queue."""
-        with _drivers_errors():
+        async with _driver(self._lifeline):
             await self._channel.basic_nack(tag, requeue=True, wait=False)
 
 
@@ -357,18 +377,19 @@ def _arrival_of(message: DeliveredMessage, queue: str) -> Arrival:
     )
 
 
-@contextmanager
-def _drivers_errors() -> Iterator[None]:
-    """What the driver raises becomes Refused or BrokerUnavailable."""
+@asynccontextmanager
+async def _driver(lifeline: Lifeline, patience: timedelta | None = None) -> AsyncIterator[None]:
+    """What the driver raises in the block becomes one of ours, and the block ends with the line."""
     try:
-        yield
+        async with lifeline.call(patience):
+            yield
     except asyncio.CancelledError:
         # The driver cancels what waits on a connection that is gone; that is not the end of this task.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         raise BrokerUnavailable("the connection was cut") from None
-    except (AMQPError, RuntimeError, OSError) as error:
+    except (AMQPError, RuntimeError, OSError, StopAsyncIteration) as error:
         raise _meaning_of(error) from error
 
 
@@ -383,6 +404,4 @@ def _meaning_of(error: Exception) -> Refused | BrokerUnavailable:
             return Refused(text)
         case InvalidFrameError() if "Connection.OpenOk" in text:
             return Refused("the virtual host is not there, or not open to this user")
-        case TimeoutError():
-            return BrokerUnavailable("no answer in time")
     return BrokerUnavailable(text)

@@ -24,6 +24,7 @@ from tests.support.envelopes import an_envelope
 from tests.support.servers import Broker
 from tests.support.servers.network import free_ports
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 from tests.transport.conftest import Carrier
 
 SOON = timedelta(seconds=30)
@@ -174,13 +175,13 @@ async def test_an_inbox_declares_its_queue_again_when_it_was_deleted(
             group.create_task(collect(inbox, seen, settle=False))
             await transport.publish([an_envelope("o", body=b"held")])
             await eventually(lambda: bodies(seen) == {b"held"})
-            for round_ in (b"1", b"2"):
+            for round_ in (1, 2):
                 async with channel_to(amqp_url) as channel:
                     await channel.queue_delete(gone)
                 await eventually(lambda: is_consumed(transport, gone))
-                await transport.publish([an_envelope("t", body=b"t" + round_)])
-                await transport.publish([an_envelope("u", body=b"u" + round_)])
-                await eventually(partial(has, seen, len(seen) + 2))
+                await transport.publish([an_envelope("t", body=b"t%d" % round_)])
+                await transport.publish([an_envelope("u", body=b"u%d" % round_)])
+                await eventually(partial(has, seen, 1 + 2 * round_))
             inbox.ack(seen[0])
             await inbox.close()
     assert len(bodies(seen)) == len(seen) == 5, "what is held of another queue comes once"
@@ -402,3 +403,63 @@ def test_the_queue_type_follows_the_version_unless_it_is_set(
     setting: Any, version: str, chosen: str
 ) -> None:
     assert choose_queue_type(setting, version_of(version)) == chosen
+
+
+async def test_a_connection_that_went_silent_is_given_up(
+    amqp_url: str, amqp_prefix: str, amqp_declared: Declared
+) -> None:
+    queue, seen = f"{amqp_prefix}silent", list[Delivery]()
+    amqp_declared.queues.add(queue)
+    amqp_declared.exchanges.add(f"{amqp_prefix}mqjobs")
+    async with Wire.to(amqp_url) as wire:
+        url = f"amqp://guest:guest@127.0.0.1:{wire.port}/?heartbeat=1"
+        async with open_rabbitmq(
+            url, exchange=f"{amqp_prefix}mqjobs", connect_timeout=SOON
+        ) as transport:
+            await transport.declare([Binding(queue, "t")])
+            async with (
+                transport.inbox([queue], prefetch=5, consumer_id=uuid7()) as inbox,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(collect(inbox, seen))
+                await publish_until_taken(transport, b"before", queue)
+                await eventually(lambda: has(seen, 1))
+                wire.is_silent = True
+                with pytest.raises(BrokerUnavailable):
+                    await transport.publish([an_envelope("t", body=b"x" * 100_000)] * 50)
+                wire.mend()
+                await publish_until_taken(transport, b"after", queue)
+                await eventually(lambda: b"after" in bodies(seen), within=SOON)
+                await inbox.close()
+
+
+async def test_a_broker_that_is_short_of_memory_is_away_for_who_publishes_and_hears_acks(
+    rabbitmq_carrier: Carrier, broker: Broker
+) -> None:
+    queue, seen = rabbitmq_carrier.queue("short"), list[Delivery]()
+
+    async def is_turned_away() -> bool:
+        try:
+            async with asyncio.timeout(0.5):
+                await transport.publish([an_envelope("t", queue=queue)])
+        except (BrokerUnavailable, TimeoutError) as error:
+            return "short of memory" in str(error)
+        return False
+
+    async with rabbitmq_carrier.open() as transport:
+        await transport.declare([Binding(queue, "t")])
+        async with (
+            transport.inbox([queue], prefetch=2, consumer_id=uuid7()) as inbox,
+            asyncio.TaskGroup() as group,
+        ):
+            await transport.publish([an_envelope("t") for _ in range(10)])
+            await asyncio.to_thread(broker.rabbitmqctl, "set_vm_memory_high_watermark", "0.0001")
+            try:
+                await eventually(is_turned_away, within=SOON)
+                group.create_task(collect(inbox, seen))
+                await eventually(partial(has, seen, 10))
+            finally:
+                await asyncio.to_thread(broker.rabbitmqctl, "set_vm_memory_high_watermark", "0.4")
+            await publish_until_taken(transport, b"again", queue)
+            await eventually(lambda: b"again" in bodies(seen))
+            await inbox.close()

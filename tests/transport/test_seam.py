@@ -367,9 +367,12 @@ async def test_queues_say_how_full_they_are_and_absent_ones_nothing(carrier: Car
 
 
 async def test_an_error_of_the_block_comes_out_as_it_is(carrier: Carrier) -> None:
-    queue = carrier.queue("error")
-    with pytest.raises(ZeroDivisionError):
+    async def fail_inside() -> None:
         async with carrier.open() as transport:
             await transport.declare([Binding(queue, "t")])
             async with transport.inbox([queue], prefetch=1, consumer_id=uuid7()):
                 raise ZeroDivisionError
+
+    queue = carrier.queue("error")
+    with pytest.raises(ZeroDivisionError):
+        await fail_inside()

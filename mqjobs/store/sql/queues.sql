@@ -55,7 +55,7 @@ SELECT asked.queue,
          WHERE queue = asked.queue AND dead_at IS NULL AND consumer_id IS NULL AND available_at <= now()) AS ready,
        (SELECT count(*) FROM mqjobs.message
          WHERE queue = asked.queue AND dead_at IS NULL AND consumer_id IS NOT NULL) AS unacknowledged,
-       (SELECT count(*) FROM mqjobs.consumer WHERE asked.queue = ANY(queues)) AS consumers
+       (SELECT count(*) FROM mqjobs.consumer WHERE asked.queue = ANY(queues) AND alive_until > now()) AS consumers
   FROM unnest($1::text[]) WITH ORDINALITY AS asked(queue, place)
  WHERE EXISTS (SELECT FROM mqjobs.binding WHERE queue = asked.queue)
     OR EXISTS (SELECT FROM mqjobs.message
