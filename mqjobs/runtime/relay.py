@@ -54,13 +54,13 @@ class Relay:
                 else:
                     lost.append((row_id, envelope))
             await outbox.delete(connection, gone)
+            await self._end_jobs_of([envelope for _, envelope in lost])
             await outbox.make_dead(
                 connection,
                 [row_id for row_id, _ in lost],
                 reason="unroutable",
                 detail="no queue takes this topic: subscribe a processor, start its consumer, then replay",
             )
-        await self._report_lost([envelope for _, envelope in lost])
         return len(rows)
 
     async def _carry_patiently(self) -> int:
@@ -72,8 +72,9 @@ class Relay:
         except BrokerUnavailable:
             return 0
 
-    async def _report_lost(self, envelopes: list[Envelope]) -> None:
-        for envelope in envelopes:
+    async def _end_jobs_of(self, lost: list[Envelope]) -> None:
+        """Before the messages are dead letters: a relay that dies in between leaves them to the next one."""
+        for envelope in lost:
             log.warning(
                 "dead_letter",
                 topic=envelope.topic,

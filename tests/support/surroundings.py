@@ -22,6 +22,7 @@ from mqjobs.processing.job_run import JobRun
 from mqjobs.processing.job_runner import JobRunner
 from mqjobs.processing.producer import Producer
 from mqjobs.processing.registry import Registry
+from mqjobs.processing.running_job import RunningJob
 from mqjobs.processing.services import Services
 from mqjobs.processing.stale_times import StaleTimes
 from mqjobs.processing.topic_names import TopicNames
@@ -117,6 +118,29 @@ class Surroundings:
         answer = await self.services.store.claim(claim)
         assert isinstance(answer, Granted), answer
         return answer.job
+
+    @asynccontextmanager
+    async def splitting(self, name: str = "work") -> AsyncIterator[JobRunner]:
+        """Within the block a unique job runs; it ends with SUCCESS. This is the runner that can split it."""
+        runners: list[JobRunner] = []
+        begun, over = asyncio.Event(), asyncio.Event()
+
+        async def callback(runner: JobRunner, job: RunningJob) -> bool:
+            runners.append(runner)
+            begun.set()
+            await over.wait()
+            return True
+
+        async def run() -> None:
+            await self.runner().run_unique(str(uuid4()), name, callback)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run())
+            await begun.wait()
+            try:
+                yield runners[0]
+            finally:
+                over.set()
 
     def run(self, job: Job, attempt: Attempt) -> JobRun:
         """The run of a claimed job."""
