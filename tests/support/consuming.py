@@ -237,6 +237,12 @@ class Running:
             )
         )
 
+    async def hasten(self, message_id: UUID) -> None:
+        """The message comes now, whatever its delay."""
+        await self.execute(
+            "UPDATE mqjobs.message SET available_at = now() WHERE message_id = $1", message_id
+        )
+
     async def deliver_child(self, job_id: int) -> None:
         """The message of this delayed child comes now, whenever it was to come."""
         row = await self.fetchrow("SELECT * FROM mqjobs.job WHERE id = $1", job_id)
