@@ -1,0 +1,127 @@
+"""mqjobs jobs interrupt, retry and cleanup: what operators do to jobs."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import click
+
+from mqjobs.app.cli.flags import an_id, flag, without_asking
+from mqjobs.app.cli.job_texts import counts_of
+from mqjobs.app.cli.office import Office, in_office
+from mqjobs.app.cli.output import confirm, listing, quiet, show
+from mqjobs.app.cli.setup import DATABASE, Setup, with_setup
+from mqjobs.model.interruption import Interruption
+from mqjobs.model.job import Job
+from mqjobs.model.status import JobStatus
+from mqjobs.processing.jobs import KEPT_FOR
+from mqjobs.store.cleanup import Ended, Removed
+
+DAYS = click.FloatRange(0, 36_500)
+
+
+@click.command("interrupt")
+@click.argument("job_id", type=an_id)
+@without_asking
+@with_setup(*DATABASE)
+def interrupt_job(setup: Setup, job_id: int, without_asking: bool) -> None:
+    """Interrupt a job.
+
+    What has not started never will. A child that runs is stopped, and so is a root job without delayed children.
+    The running children of any other root job finish their work.
+    """
+
+    async def interrupt(office: Office) -> Interruption:
+        job = await office.jobs.get(job_id)
+        if not job.status.is_terminal:
+            confirm(f"Interrupt {_described(job)}?", without_asking=without_asking)
+        return await office.jobs.interrupt(job_id)
+
+    match in_office(setup.settings, interrupt):
+        case Interruption.CANCELLED:
+            show(f"job {job_id} is cancelled")
+        case Interruption.STOPPING:
+            show(
+                f"job {job_id} is interrupted, and will be cancelled when what runs of it has ended"
+            )
+        case Interruption.ENDED_BEFORE:
+            show(f"job {job_id} had ended before: nothing has changed")
+
+
+def _described(job: Job) -> str:
+    if job.is_root:
+        return f"root job {job.id} {job.name!r} ({job.status}, children {counts_of(job)})"
+    return f"child job {job.id} {job.name!r} ({job.status})"
+
+
+@click.command("retry")
+@click.argument("job_id", type=an_id)
+@with_setup(*DATABASE)
+def retry_job(setup: Setup, job_id: int) -> None:
+    """Retry a child, or all failed children of a root job.
+
+    A child can be retried that failed or was cancelled, unless its root job is stale or the name is taken by now.
+    """
+    retried = in_office(setup.settings, lambda office: office.jobs.retry(job_id))
+    show(f"{retried:,} {'job is' if retried == 1 else 'jobs are'} new again, and on the way")
+
+
+@click.command("cleanup")
+@flag(
+    "--success-after",
+    type=DAYS,
+    default=KEPT_FOR[JobStatus.SUCCESS].days,
+    show_default=True,
+    metavar="DAYS",
+    help="How long to keep root jobs that came to success.",
+)
+@flag(
+    "--others-after",
+    type=DAYS,
+    default=KEPT_FOR[JobStatus.FAILED].days,
+    show_default=True,
+    metavar="DAYS",
+    help="How long to keep those that failed, were cancelled or became stale.",
+)
+@flag("--dry-run", is_flag=True, help="Count what would be removed, and remove nothing.")
+@without_asking
+@with_setup(*DATABASE)
+def clean_up(
+    setup: Setup, success_after: float, others_after: float, dry_run: bool, without_asking: bool
+) -> None:
+    """Remove root jobs that ended long ago.
+
+    With them go their children and their dependent messages.
+    """
+    kept_for = {
+        status: timedelta(days=success_after if status is JobStatus.SUCCESS else others_after)
+        for status in KEPT_FOR
+    }
+
+    async def clean(office: Office) -> Removed | None:
+        ended = await office.jobs.cleanable(kept_for)
+        roots = sum(one.roots for one in ended)
+        if dry_run:
+            _show_counts(ended)
+            return None
+        if not roots:
+            return Removed()
+        children = sum(one.children for one in ended)
+        confirm(
+            f"Remove {roots:,} root jobs with {children:,} children?", without_asking=without_asking
+        )
+        return await office.jobs.cleanup(kept_for)
+
+    removed = in_office(setup.settings, clean)
+    if removed is not None:
+        show(
+            f"removed {removed.roots:,} root jobs, {removed.children:,} children, "
+            f"{removed.dependents:,} dependent messages"
+        )
+
+
+def _show_counts(ended: Sequence[Ended]) -> None:
+    rows = [(one.status, f"{one.roots:,}", f"{one.children:,}") for one in ended]
+    show(
+        listing("status root_jobs children", rows, numbers="root_jobs children"),
+        quiet("a dry run: nothing was removed"),
+    )
