@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
@@ -39,6 +40,7 @@ from mqjobs.transport.postgres import open_postgres
 from mqjobs.transport.seam import Transport
 from tests.support import topics
 from tests.support.envelopes import an_envelope
+from tests.support.wire import Wire
 
 QUEUE = "default"
 BOUND = (
@@ -210,6 +212,13 @@ async def surroundings(
             await _make_known(connection, services)
         async with in_background(store.run()):
             yield Surroundings(services, carrier, Producer(services, carrier, names), names, wake)
+
+
+def through(wire: Wire, database_url: str) -> str:
+    """The URL of the same database at the end of a wire."""
+    parts = urlsplit(database_url)
+    user = parts.netloc.rpartition("@")[0] or "postgres"
+    return f"postgresql://{user}@127.0.0.1:{wire.port}{parts.path}"
 
 
 async def _begin(pool: Pool) -> Any:

@@ -1,6 +1,8 @@
 -- name: register
+-- Doing it again, because the answer was lost, changes nothing.
 INSERT INTO mqjobs.consumer (id, host, pid, version, queues, alive_until)
 VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6::interval)
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), alive_until = EXCLUDED.alive_until
 
 -- name: beat
 -- Still here. No row: this consumer was declared dead, and what it ran belongs to others.
