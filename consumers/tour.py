@@ -77,7 +77,9 @@ class Tour:
     async def _send(self, collection: str) -> int:
         """Ask for a rebuild, after the one that is under way if there is one; its root job."""
         while (sent := await self._request(collection)).blocked_by is not None:
-            self.screen.say(f"Job {sent.blocked_by} of an earlier run is not done; it goes first.")
+            self.screen.say(
+                f"Refused: root job {sent.blocked_by} of another run has the name. Waiting for its end."
+            )
             await self._end_of(sent.blocked_by)
         if sent.job_id is None:
             raise DemoFailed("the message was sent without a root job")

@@ -51,7 +51,7 @@ class Examination:
             version = connection.get_server_version()
             url = self._settings.database_url
             where = f"at {without_password(url)}" if url else f"in {self._settings.data_dir}"
-            self._findings.good("database", f"PostgreSQL {version.major}.{version.minor} {where}")
+            self._findings.good("database", f"PostgreSQL {version.major}.{version.micro} {where}")
             try:
                 await migrations.check(connection)
             except MqjobsError as error:
