@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 QUIET_FOR = timedelta(minutes=1)
 LATE = timedelta(minutes=5)
+PAGE = 100
 
 
 async def run_reconciler(store: JobStore, stop: asyncio.Event, *, interval: timedelta) -> None:
@@ -23,17 +24,33 @@ async def run_reconciler(store: JobStore, stop: asyncio.Event, *, interval: time
 
 
 async def reconcile_quiet_roots(store: JobStore, quiet_for: timedelta = QUIET_FOR) -> int:
-    """One look; how many roots were repaired. Every repair is a warning."""
+    """One look at every such root; how many were repaired. Every repair is a warning."""
+    await _tell_overdue(store)
+    repaired, after = 0, 0
+    while root_ids := await _quiet_roots(store, quiet_for, after):
+        for root_id in root_ids:
+            repaired += await _reconcile(store, root_id)
+        after = root_ids[-1]
+    return repaired
+
+
+async def _tell_overdue(store: JobStore) -> None:
     async with store.pool.acquire() as connection:
-        root_ids = await reconciling.quiet_roots(connection, quiet_for=quiet_for)
         late = await reconciling.overdue(connection, LATE)
     if late:
         log.warning("outbox_overdue", messages=late)
-    repaired = 0
-    for root_id in root_ids:
-        async with transaction(store.pool) as connection:
-            repair = await reconciling.reconcile(connection, root_id)
-        if repair:
-            repaired += 1
-            log.warning("reconciled", root_id=root_id, repair=repair)
-    return repaired
+
+
+async def _quiet_roots(store: JobStore, quiet_for: timedelta, after: int) -> list[int]:
+    async with store.pool.acquire() as connection:
+        return await reconciling.quiet_roots(
+            connection, quiet_for=quiet_for, after=after, limit=PAGE
+        )
+
+
+async def _reconcile(store: JobStore, root_id: int) -> bool:
+    async with transaction(store.pool) as connection:
+        repair = await reconciling.reconcile(connection, root_id)
+    if repair:
+        log.warning("reconciled", root_id=root_id, repair=repair)
+    return repair is not None

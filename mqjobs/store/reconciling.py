@@ -19,16 +19,16 @@ async def quiet_roots(
 async def reconcile(connection: Connection, root_id: int) -> str | None:
     """The root's counters are those of its children, and it has ended if they have; what was repaired, or None.
 
-    The caller opens the transaction.
+    A root without any children was meddled with by hand, and is left alone. The caller opens the transaction.
     """
     await lock_root(connection, root_id)
     row = await connection.fetchrow(SQL["recount"], root_id)
-    if row is None:
+    if row is None or not row["children"]:
         return None
     counts = [row[name] for name in ("children", "success", "failed", "cancelled", "stale")]
     if not row["agrees"]:
         await connection.execute(SQL["set_counters"], root_id, *counts)
-    unended = counts[0] > 0 and counts[0] == sum(counts[1:])
+    unended = counts[0] == sum(counts[1:])
     if unended or not row["agrees"]:
         await move_roots(connection, [Moved(root_id, JobStatus.NEW)])
     if not row["agrees"]:
