@@ -46,12 +46,20 @@ async def finish_children(
         [without_nul(run.error) if run.error else None for run in runs],
         [run.counts_as_attempt for run in runs],
     )
-    finished = {row["id"]: JobStatus(row["status"]) for row in rows}
+    finished = {(row["id"], row["lease"]): JobStatus(row["status"]) for row in rows}
+    left = [finished.get((run.job_id, run.lease)) for run in runs]
     if rows:
-        again = [run.again for run in runs if _runs_again(finished.get(run.job_id), run)]
+        again = [
+            run.again for run, status in zip(runs, left, strict=True) if _runs_again(status, run)
+        ]
         await insert_messages(connection, [envelope for envelope in again if envelope])
-        await move_roots(connection, [Moved(row["root_id"], finished[row["id"]]) for row in rows])
-    return [finished.get(run.job_id) or await _written_before(connection, run) for run in runs]
+        await move_roots(
+            connection, [Moved(row["root_id"], JobStatus(row["status"])) for row in rows]
+        )
+    return [
+        status or await _written_before(connection, run)
+        for run, status in zip(runs, left, strict=True)
+    ]
 
 
 def _runs_again(status: JobStatus | None, run: FinishedRun) -> bool:

@@ -39,7 +39,7 @@ UPDATE mqjobs.job AS job
        attempt = job.attempt - (NOT finished.counts_as_attempt)::integer
   FROM finished
  WHERE job.id = finished.id AND job.lease = finished.lease AND job.status = 'running'
-RETURNING job.id, job.root_id, job.status
+RETURNING job.id, job.lease, job.root_id, job.status
 
 -- name: holds_lease
 SELECT EXISTS (SELECT FROM mqjobs.job WHERE id = $1 AND lease = $2 AND status = 'running')
