@@ -36,8 +36,9 @@ SELECT id, status, topic IS NOT NULL AS has_message FROM mqjobs.job
  ORDER BY id
 
 -- name: retry_children
+-- The next lease number sees to it that the run before, should it write its outcome again, does not find it there.
 UPDATE mqjobs.job
-   SET status = 'new', retries = retries + 1, attempt = 0, crashes = 0, interrupted = false,
+   SET status = 'new', lease = lease + 1, retries = retries + 1, attempt = 0, crashes = 0, interrupted = false,
        stopped_at = NULL, error = NULL, progress = 0
   FROM (SELECT id AS was_id, status AS was FROM mqjobs.job WHERE id = ANY($1::bigint[])) AS before
  WHERE id = before.was_id AND before.was IN ('failed', 'cancelled')
