@@ -1,0 +1,190 @@
+"""The consumer: so much at once, and in order to its end, however that comes."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from mqjobs.app import opening
+from mqjobs.model.message import Message
+from mqjobs.model.result import Result
+from mqjobs.model.status import JobStatus
+from mqjobs.processing.context import Context
+from mqjobs.runtime import consumer as consumer_module
+from mqjobs.runtime.consumer import Consumer
+from mqjobs.store.database import Pool
+from mqjobs.transport import postgres_inbox
+from tests.support.consuming import Running, Stage
+from tests.support.processors import Gate, Hearing, acting, unique
+from tests.support.surroundings import through
+from tests.support.topics import Note, Work
+from tests.support.waiting import eventually
+from tests.support.wire import Wire
+
+
+@pytest.fixture
+def stage(database_url: str) -> Stage:
+    return Stage(database_url)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def waiting_at(gate: Gate) -> Any:
+    """A processor of notes that waits at the gate."""
+
+    async def act(message: Message[Any], context: Context) -> Result:
+        await gate.passed()
+        return Result.ACK
+
+    return acting(act)
+
+
+async def waiting_messages(mq: Running) -> int:
+    found: int = await mq.fetchval(
+        "SELECT count(*) FROM mqjobs.message WHERE dead_at IS NULL AND consumer_id IS NULL"
+    )
+    return found
+
+
+async def test_no_more_run_at_once_than_the_concurrency_allows(stage: Stage, gate: Gate) -> None:
+    async with stage.running(waiting_at(gate), concurrency=2, prefetch=5) as mq:
+        for _ in range(5):
+            await mq.send(Note())
+        await gate.reached(2)
+        gate.open()
+        await mq.attempts(5)
+
+    assert gate.most_at_once == 2
+
+
+async def test_a_consumer_that_is_told_to_stop_lets_what_runs_end_and_gives_back_the_rest(
+    stage: Stage, gate: Gate
+) -> None:
+    async with stage.running(waiting_at(gate), concurrency=1, prefetch=3, grace=60) as mq:
+        for _ in range(3):
+            await mq.send(Note())
+        await gate.reached()
+        [consumer] = mq.consumers
+        consumer.stop.set()
+        await eventually(lambda: has_given_back(mq, 1), what="that one is given back")
+        gate.open()
+        await consumer.stopped()
+
+        assert [each.result for each in mq.ended] == [Result.ACK]
+        assert await waiting_messages(mq) == 2
+
+
+async def has_given_back(mq: Running, count: int) -> bool:
+    return await waiting_messages(mq) >= count
+
+
+async def test_what_runs_longer_than_the_grace_is_given_back(stage: Stage, gate: Gate) -> None:
+    async with stage.running(unique(gate), grace=0.05) as mq:
+        root_id = await mq.start(Work())
+        await gate.reached()
+        await mq.consumers[0].stopped()
+
+        own = await mq.child(root_id, "work")
+        assert (own.status, own.attempt) == (JobStatus.FAILED_REDELIVERED, 0)
+        assert gate.stopped == 1
+        assert await waiting_messages(mq) >= 1
+
+
+async def test_a_second_signal_stops_at_once_and_what_runs_is_given_back_not_failed(
+    stage: Stage, gate: Gate
+) -> None:
+    async with stage.running(unique(gate), grace=3600) as mq:
+        root_id = await mq.start(Work())
+        await gate.reached()
+        [consumer] = mq.consumers
+        consumer.stop.set()
+        consumer.task.cancel()
+        await eventually(consumer.task.done)
+
+        assert consumer.task.cancelled()
+        own = await mq.child(root_id, "work")
+        assert (own.status, own.attempt) == (JobStatus.FAILED_REDELIVERED, 0)
+        assert not await mq.app.dead.list()
+
+
+async def test_a_service_that_fails_ends_the_consumer_with_its_error_and_what_runs_is_given_back(
+    stage: Stage, gate: Gate
+) -> None:
+    app = stage.app(unique(gate), heartbeat_interval=0.05)
+    async with app.open() as opened:
+        sent = await opened.producer.send(Work())
+        async with opening.consumer(app.settings, app.registry, ()) as consumer:
+            failure = await how_it_ends(consumer, gate, opened.database)
+        own = await opened.database.fetchval(
+            "SELECT status FROM mqjobs.job WHERE root_id = $1", sent.job_id
+        )
+
+    assert isinstance(failure, asyncpg.UndefinedTableError)
+    assert JobStatus(own) is JobStatus.FAILED_REDELIVERED
+
+
+async def how_it_ends(consumer: Consumer, gate: Gate, database: Pool) -> Exception | None:
+    """What the consumer raises when the table of its heartbeat is gone, while a job runs."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(consumer.run(asyncio.Event()))
+            await gate.reached()
+            await database.execute("ALTER TABLE mqjobs.consumer RENAME TO elsewhere")
+    except ExceptionGroup as failures:
+        [failure] = failures.exceptions
+        return failure
+    return None
+
+
+async def test_a_consumer_that_is_told_to_stop_while_the_database_is_away_ends_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in (
+        (consumer_module, "LAST_WRITES"),
+        (opening, "LAST_WRITES"),
+        (postgres_inbox, "TIME_TO_END"),
+    ):
+        monkeypatch.setattr(module, name, timedelta(seconds=0.2))
+    async with Wire.to(stage.database_url) as wire:
+        far = Stage(through(wire, stage.database_url)).app(Hearing(), reap_interval=0.05)
+        stop = asyncio.Event()
+        async with (
+            asyncio.timeout(15),
+            opening.consumer(far.settings, far.registry, ()) as consumer,
+        ):
+            with capture_logs() as lines:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(consumer.run(stop))
+                    await eventually(lambda: is_known(stage, consumer))
+                    wire.tear()
+                    await eventually(
+                        lambda: any(line["event"] == "database_away" for line in lines)
+                    )
+                    stop.set()
+
+
+async def is_known(stage: Stage, consumer: Consumer) -> bool:
+    connection = await asyncpg.connect(stage.database_url)
+    try:
+        return bool(
+            await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM mqjobs.consumer WHERE id = $1)",
+                consumer.services.runs.consumer_id,
+            )
+        )
+    finally:
+        await connection.close()
+
+
+async def test_a_consumer_is_forgotten_when_it_has_ended(stage: Stage) -> None:
+    async with stage.running(Hearing()) as mq:
+        assert len(await mq.fetch("SELECT FROM mqjobs.consumer")) == 1
+        await mq.consumers[0].stopped()
+
+        assert await mq.fetch("SELECT FROM mqjobs.consumer") == []
