@@ -59,7 +59,7 @@ class _Parts:
     transport: Transport
     relay: Relay
     producer: Producer
-    pool: Pool
+    database: Pool
 
 
 @asynccontextmanager
@@ -75,7 +75,7 @@ async def opened(
             parts.producer,
             Jobs(parts.services),
             DeadLetters(parts.services),
-            parts.pool,
+            parts.database,
             parts.transport,
             parts.relay,
         )
@@ -104,7 +104,9 @@ async def consumer(
         yield Consumer(
             services=parts.services,
             transport=parts.transport,
-            execution=Execution(parts.services, registry, parts.producer, middleware),
+            execution=Execution(
+                parts.services, registry, parts.producer, parts.database, middleware
+            ),
             heartbeat=Heartbeat(parts.services, info, settings.dead_after),
             relay=parts.relay,
             queues=chosen,
@@ -115,9 +117,7 @@ async def consumer(
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[Pool]:
     """The pool alone; an embedded database is started, and has the newest schema."""
-    url = settings.database_url or await embedded_database_url(settings.data_dir)
-    opening = open_pool(url, size=settings.pool_size, connect_timeout=settings.connect_timeout)
-    async with opening as pool:
+    async with _pool(settings) as pool:
         if settings.database_url is None:
             async with pool.acquire() as connection:
                 await migrations.migrate(connection)
@@ -125,11 +125,21 @@ async def database(settings: Settings) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def transport_of(settings: Settings, pool: Pool) -> AsyncIterator[Transport]:
+async def _pool(settings: Settings) -> AsyncIterator[Pool]:
+    url = settings.database_url or await embedded_database_url(settings.data_dir)
+    opening = open_pool(url, size=settings.pool_size, connect_timeout=settings.connect_timeout)
+    async with opening as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def transport_of(
+    settings: Settings, pool: Pool, *, patience: timedelta | None = None
+) -> AsyncIterator[Transport]:
     """The transport that `broker_url` names. Raises ConfigurationError for another kind."""
     url = settings.broker_url
     if url is None or url.startswith("postgres:"):
-        async with open_postgres(pool) as transport:
+        async with open_postgres(pool, patience=patience) as transport:
             yield transport
     elif url.startswith(("amqp://", "amqps://")):
         async with open_rabbitmq(
@@ -149,18 +159,22 @@ async def transport_of(settings: Settings, pool: Pool) -> AsyncIterator[Transpor
 async def _parts(
     settings: Settings, registry: Registry, *, patience: timedelta | None
 ) -> AsyncIterator[_Parts]:
+    """Authors have a pool of their own: however long they hold its connections, claims and heartbeats go on."""
     async with database(settings) as pool:
         async with pool.acquire() as connection:
             await migrations.check(connection)
             clock = DatabaseClock(await database_now(connection))
-        async with transport_of(settings, pool) as transport:
+        async with (
+            transport_of(settings, pool, patience=patience) as transport,
+            _pool(settings) as authors_pool,
+        ):
             await _declare(registry, transport, pool)
             wake = asyncio.Event()
             async with _running_store(settings, pool, transport, wake, patience) as store:
                 services = _services(settings, store, clock)
                 producer = Producer(services, transport, registry.names)
                 relay = Relay(services, transport, wake)
-                yield _Parts(services, transport, relay, producer, pool)
+                yield _Parts(services, transport, relay, producer, authors_pool)
 
 
 async def _declare(registry: Registry, transport: Transport, pool: Pool) -> None:

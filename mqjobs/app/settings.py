@@ -56,7 +56,11 @@ class Settings(BaseSettings):
     connect_timeout: Seconds = Field(
         timedelta(seconds=30), description="How long to wait for a server at start."
     )
-    pool_size: int = Field(10, ge=4, description="Most connections to PostgreSQL of one process.")
+    pool_size: int = Field(
+        10,
+        ge=4,
+        description="Most connections to PostgreSQL of one process, and as many for its processors.",
+    )
 
     queues: tuple[str, ...] = Field(
         (), description="Queues to consume; none: every queue of the app."

@@ -33,6 +33,7 @@ from mqjobs.runtime.fate import (
     fate_of_error,
     fate_of_result,
 )
+from mqjobs.store.database import Pool
 from mqjobs.transport.seam import Delivery, Inbox
 
 log = structlog.get_logger("mqjobs.attempt")
@@ -54,11 +55,13 @@ class Execution:
         services: Services,
         registry: Registry,
         producer: Producer,
+        database: Pool,
         middleware: Iterable[Middleware] = (),
     ) -> None:
         self._services = services
         self._registry = registry
         self._producer = producer
+        self._database = database
         self._middleware = [*middleware, limit_time]
         self._attempts: set[Attempt] = set()
 
@@ -141,7 +144,7 @@ class Execution:
             producer=self._producer,
             dependent_jobs=dependent_jobs,
             log=log.bind(topic=message.topic, message_id=str(message.id)),
-            database=self._services.store.pool,
+            database=self._database,
             attempt=attempt,
         )
 

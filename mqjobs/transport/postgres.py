@@ -18,10 +18,16 @@ from mqjobs.transport.seam import Publication, QueueState
 
 @asynccontextmanager
 async def open_postgres(
-    pool: Pool, *, poll_interval: timedelta = timedelta(milliseconds=200)
+    pool: Pool,
+    *,
+    poll_interval: timedelta = timedelta(milliseconds=200),
+    patience: timedelta | None = None,
 ) -> AsyncIterator["PostgresTransport"]:
-    """The transport over this database; inboxes that are idle look every `poll_interval`."""
-    transport = PostgresTransport(pool, poll_interval)
+    """The transport over this database; inboxes that are idle look every `poll_interval`.
+
+    While the database is away publishers wait for `patience` (None: until it is back).
+    """
+    transport = PostgresTransport(pool, poll_interval, patience)
     async with in_background(transport.write()):
         yield transport
 
@@ -29,11 +35,13 @@ async def open_postgres(
 class PostgresTransport:
     """Carries messages through the message table. Publishers that meet share a transaction."""
 
-    def __init__(self, pool: Pool, poll_interval: timedelta) -> None:
+    def __init__(
+        self, pool: Pool, poll_interval: timedelta, patience: timedelta | None = None
+    ) -> None:
         self._pool = pool
         self._poll_interval = poll_interval
         self._written = GroupCommit[Sequence[Envelope], Sequence[Publication]](
-            "publish", self._write_batches
+            "publish", self._write_batches, patience=patience
         )
         self._inboxes: set[PostgresInbox] = set()
 
@@ -52,7 +60,7 @@ class PostgresTransport:
             await bind(connection, bindings)
 
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
-        """Write the messages down; waits until the database is there."""
+        """Write the messages down. Raises DatabaseUnavailable where the database stays away for `patience`."""
         if not envelopes:
             return []
         publications = await self._written(envelopes)

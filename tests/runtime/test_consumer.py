@@ -1,7 +1,7 @@
 """The consumer: so much at once, and in order to its end, however that comes."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -188,3 +188,30 @@ async def test_a_consumer_is_forgotten_when_it_has_ended(stage: Stage) -> None:
         await mq.consumers[0].stopped()
 
         assert await mq.fetch("SELECT FROM mqjobs.consumer") == []
+
+
+async def test_processors_that_hold_every_connection_they_can_get_do_not_silence_the_consumer(
+    stage: Stage, gate: Gate
+) -> None:
+    async def act(message: Message[Any], context: Context) -> Result:
+        async with context.database.acquire():
+            await gate.passed()
+        return Result.ACK
+
+    async with stage.running(
+        acting(act), concurrency=20, pool_size=4, heartbeat_interval=0.05
+    ) as mq:
+        for _ in range(20):
+            await mq.send(Note())
+        await gate.reached(4)
+        before = await mq.fetchval("SELECT clock_timestamp()")
+
+        await eventually(lambda: has_beaten_since(mq, before), what="a beat")
+
+        gate.open()
+        await mq.attempts(20)
+
+
+async def has_beaten_since(mq: Running, moment: datetime) -> bool:
+    beat: datetime = await mq.fetchval("SELECT heartbeat_at FROM mqjobs.consumer")
+    return beat > moment

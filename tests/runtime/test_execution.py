@@ -58,7 +58,13 @@ class Desk:
         self.registry.subscribe([Acting(topic, noted)])
 
     def execution(self) -> Execution:
-        return Execution(self.around.services, self.registry, self.around.producer, self.middleware)
+        return Execution(
+            self.around.services,
+            self.registry,
+            self.around.producer,
+            self.around.pool,
+            self.middleware,
+        )
 
     async def delivered(self, envelope: Envelope) -> Delivery:
         """The message as it comes in."""
