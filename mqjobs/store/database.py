@@ -33,6 +33,7 @@ OUTAGES = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,  # what a connection says that was ended while it was asked
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
 )

@@ -189,11 +189,6 @@ async def is_taken(pool: Pool, priority: Priority) -> bool:
     return await count(pool, f"priority = {priority:d} AND consumer_id IS NOT NULL") == 1
 
 
-@pytest.mark.xfail(
-    raises=(asyncpg.InternalClientError, ExceptionGroup),
-    reason="is_outage does not know InternalClientError, which a connection can raise just after "
-    "the server has ended it",
-)
 async def test_an_inbox_goes_on_when_its_connections_are_ended(database_url: str) -> None:
     seen: list[bytes] = []
 

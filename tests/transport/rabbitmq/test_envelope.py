@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mqjobs.model.message import Envelope
 from mqjobs.model.priority import Priority
-from mqjobs.transport.amqp_envelope import (
+from mqjobs.transport.rabbitmq.envelope import (
     CLASSIC_LEVELS,
     QUORUM_LEVELS,
     Received,

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mqjobs.model.errors import BrokerUnavailable
-from mqjobs.transport.lifeline import Lifeline
+from mqjobs.transport.rabbitmq.lifeline import Lifeline
 
 
 async def wait_under(lifeline: Lifeline, patience: timedelta | None = None) -> None:

@@ -12,10 +12,12 @@ from uuid_utils.compat import uuid7
 
 from mqjobs.model.errors import BrokerUnavailable
 from mqjobs.model.message import Envelope
-from mqjobs.transport.acknowledgements import Acknowledgements
-from mqjobs.transport.amqp_channel import Arrival, Channel, Connection, Refused
-from mqjobs.transport.amqp_envelope import envelope_of
 from mqjobs.transport.arrivals import Arrivals
+from mqjobs.transport.rabbitmq.acknowledgements import Acknowledgements
+from mqjobs.transport.rabbitmq.channel import Arrival, Channel
+from mqjobs.transport.rabbitmq.connection import Connection
+from mqjobs.transport.rabbitmq.driver import Refused
+from mqjobs.transport.rabbitmq.envelope import envelope_of
 from mqjobs.transport.seam import Delivery
 
 log = structlog.get_logger(__name__)

@@ -16,8 +16,9 @@ from uuid_utils.compat import uuid7
 from mqjobs.model.errors import BrokerUnavailable, ConfigurationError
 from mqjobs.model.message import Binding
 from mqjobs.model.priority import Priority
-from mqjobs.transport.amqp_transport import choose_queue_type, version_of
 from mqjobs.transport.rabbitmq import open_rabbitmq
+from mqjobs.transport.rabbitmq.connection import version_of
+from mqjobs.transport.rabbitmq.transport import choose_queue_type
 from mqjobs.transport.seam import Delivery, Inbox, Publication, Transport
 from tests.support.amqp import Declared
 from tests.support.envelopes import an_envelope

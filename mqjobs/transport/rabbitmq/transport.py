@@ -10,27 +10,20 @@ import structlog
 
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.model.message import Binding, Envelope
-from mqjobs.transport.amqp_channel import Channel, Connection, DeclaredOtherwise, NotThere, Refused
-from mqjobs.transport.amqp_envelope import CLASSIC_LEVELS, QUORUM_LEVELS
-from mqjobs.transport.amqp_inbox import AmqpInbox
-from mqjobs.transport.amqp_publisher import AmqpPublisher
 from mqjobs.transport.background import in_background
+from mqjobs.transport.rabbitmq.channel import Channel
+from mqjobs.transport.rabbitmq.connection import Connection
+from mqjobs.transport.rabbitmq.driver import DeclaredOtherwise, NotThere, Refused
+from mqjobs.transport.rabbitmq.envelope import CLASSIC_LEVELS, QUORUM_LEVELS
+from mqjobs.transport.rabbitmq.inbox import AmqpInbox
+from mqjobs.transport.rabbitmq.publisher import AmqpPublisher
 from mqjobs.transport.seam import Publication, QueueState
 
 log = structlog.get_logger(__name__)
 
 QueueType: TypeAlias = Literal["auto", "classic", "quorum"]
 FIRST_QUORUM_QUEUES_WITH_PRIORITIES = (4, 0)
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """The numbers that a version begins with: (4, 1, 2) of 4.1.2-rc.1."""
-    numbers: list[int] = []
-    for part in text.partition("-")[0].split("."):
-        if not part.isdecimal():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
+FIRST_WITH_A_DELIVERY_LIMIT = (4, 0)
 
 
 def choose_queue_type(setting: QueueType, version: tuple[int, ...]) -> QueueType:
@@ -55,6 +48,7 @@ class AmqpTransport:
         self._connection = connection
         self._connection_for_inbox = connection_for_inbox
         self._exchange = exchange
+        self._version = version
         self._queue_type = choose_queue_type(queue_type, version)
         self._levels = QUORUM_LEVELS if self._queue_type == "quorum" else CLASSIC_LEVELS
         self._topics: defaultdict[str, set[str]] = defaultdict(set)
@@ -102,7 +96,10 @@ class AmqpTransport:
 
     def _queue_arguments(self) -> dict[str, Any]:
         if self._queue_type == "quorum":
-            return {"x-queue-type": "quorum"}
+            arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+            if self._version >= FIRST_WITH_A_DELIVERY_LIMIT:
+                arguments["x-delivery-limit"] = -1  # else the broker drops what came 20 times
+            return arguments
         return {"x-max-priority": max(CLASSIC_LEVELS)}
 
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqjobs.transport.acknowledgements import Acknowledgements, Settlement
+from mqjobs.transport.rabbitmq.acknowledgements import Acknowledgements, Settlement
 
 
 def test_what_is_settled_without_a_gap_is_one_multiple_ack() -> None:

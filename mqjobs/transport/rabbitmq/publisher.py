@@ -8,8 +8,10 @@ import structlog
 
 from mqjobs.model.errors import BrokerUnavailable
 from mqjobs.model.message import Envelope
-from mqjobs.transport.amqp_channel import Channel, Connection, Refused, Unwritable
-from mqjobs.transport.amqp_envelope import properties_of
+from mqjobs.transport.rabbitmq.channel import Channel
+from mqjobs.transport.rabbitmq.connection import Connection
+from mqjobs.transport.rabbitmq.driver import Refused, Unwritable
+from mqjobs.transport.rabbitmq.envelope import properties_of
 from mqjobs.transport.seam import Publication
 
 log = structlog.get_logger(__name__)
