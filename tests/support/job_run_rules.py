@@ -1,0 +1,103 @@
+"""The rules of code that runs: how it ends, what it creates and reports, in time and too late."""
+
+from datetime import timedelta
+from functools import partial
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from mqjobs.model.status import JobStatus
+from mqjobs.store import children
+from mqjobs.store.finishes import finish_children
+from tests.support import job_model_calls
+from tests.support.job_bench import AFTER
+from tests.support.job_calls import own_run, written
+from tests.support.job_model import Dependent
+from tests.support.job_model_calls import Outcome
+from tests.support.job_steps import PICK, JobSteps, chosen
+
+PICKS = st.lists(PICK, min_size=1, max_size=4)
+DELAY = st.sampled_from([0.0, 0.0, 0.0, 60.0])
+CHILD_NAMES = st.lists(st.sampled_from("abcde"), min_size=1, max_size=6)
+SUCCESS = Outcome(JobStatus.SUCCESS)
+FAILED = Outcome(JobStatus.FAILED, "ValueError: no")
+CANCELLED = Outcome(JobStatus.CANCELLED)
+AT_ONCE = Outcome(JobStatus.FAILED_REDELIVERED, "OSError: not now", timedelta(0))
+LATER = Outcome(JobStatus.FAILED_REDELIVERED, None, timedelta(seconds=10))
+GIVEN_BACK = Outcome(JobStatus.FAILED_REDELIVERED, None, timedelta(0), counts=False)
+ENDING = st.sampled_from([SUCCESS, FAILED])
+OUTCOME = st.sampled_from([SUCCESS, SUCCESS, FAILED, FAILED, CANCELLED, AT_ONCE, LATER, GIVEN_BACK])
+WAITS_FOR = st.sampled_from([None, JobStatus.SUCCESS, JobStatus.FAILED])
+
+
+class RunRules(JobSteps):
+    """What code does that holds a lease, or believes that it does."""
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK, outcome=OUTCOME)
+    def finish_one(self, pick: int, outcome: Outcome) -> None:
+        self.finish((chosen(self.runs, pick), outcome))
+
+    @precondition(lambda self: self.runs)
+    @rule(picks=PICKS, outcome=OUTCOME)
+    def finish_some_in_a_batch(self, picks: list[int], outcome: Outcome) -> None:
+        some = dict.fromkeys(chosen(self.runs, pick) for pick in picks)
+        self.finish(*((run, outcome) for run in some))
+
+    @precondition(lambda self: self.runs)
+    @rule(outcome=ENDING)
+    def finish_all_at_once(self, outcome: Outcome) -> None:
+        endings = [(run, outcome) for run in self.runs]
+        answers = self.bench.race(
+            [partial(finish_children, runs=[written(*each)]) for each in endings]
+        )
+        self.ended(endings, [answer for [answer] in answers])
+
+    @precondition(lambda self: any(not run.counts for run in self.runs))
+    @rule(pick=PICK, outcome=OUTCOME)
+    def finish_one_too_late(self, pick: int, outcome: Outcome) -> None:
+        self.finish((chosen([run for run in self.runs if not run.counts], pick), outcome))
+
+    @precondition(lambda self: any(not run.counts for run in self.runs))
+    @rule(late=OUTCOME, outcome=OUTCOME)
+    def finish_a_job_with_all_its_runs(self, late: Outcome, outcome: Outcome) -> None:
+        child = next(run.child for run in self.runs if not run.counts)
+        runs = [run for run in self.runs if run.child is child]
+        self.finish(*((run, outcome if run.counts else late) for run in runs))
+
+    @precondition(lambda self: self.finished)
+    @rule(pick=PICK)
+    def finish_again_as_before(self, pick: int) -> None:
+        self.finish(chosen(self.finished, -1 - pick))
+
+    @precondition(lambda self: self.own_runs)
+    @rule(pick=PICK, names=CHILD_NAMES, delay=DELAY)
+    def create_children(self, pick: int, names: list[str], delay: float) -> None:
+        self.split(chosen(self.own_runs, pick), names, delay)
+
+    @precondition(lambda self: self.own_runs)
+    @rule(pick=PICK, waits_for=st.lists(WAITS_FOR, min_size=1, max_size=3), twice=st.booleans())
+    def add_dependents(self, pick: int, waits_for: list[JobStatus | None], twice: bool) -> None:
+        run = chosen(self.own_runs, pick)
+        new = [children.Dependent(self.envelope(AFTER), on) for on in waits_for]
+        known = [Dependent(each.envelope.id, each.on) for each in new]
+        add = partial(children.add_dependents, run=own_run(run), dependents=new)
+        for _ in range(1 + twice):
+            self.same(
+                lambda: self.bench.act(add), lambda: job_model_calls.add_dependents(run, known)
+            )
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK, progress=st.sampled_from([None, 0, 0.25, 0.5]))
+    def report(self, pick: int, progress: float | None) -> None:
+        run = chosen(self.runs, pick)
+        write = partial(
+            children.report,
+            job_id=run.child.id,
+            lease=run.lease,
+            progress=progress,
+            data={"pick": pick},
+        )
+        self.same(
+            lambda: self.bench.act(write), lambda: job_model_calls.report(self.model, run, progress)
+        )
