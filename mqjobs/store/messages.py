@@ -1,5 +1,6 @@
 """The message table: the outbox, what the Postgres transport carries, and the dead letters."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -99,7 +100,7 @@ def _columns(envelopes: Sequence[Envelope]) -> tuple[list[object], ...]:
         [envelope.topic for envelope in envelopes],
         [envelope.queue for envelope in envelopes],
         [envelope.body for envelope in envelopes],
-        [dict(envelope.headers) for envelope in envelopes],
+        [json.dumps(dict(envelope.headers)) for envelope in envelopes],
         [int(envelope.priority) for envelope in envelopes],
         [envelope.attempt for envelope in envelopes],
         [envelope.job_id for envelope in envelopes],

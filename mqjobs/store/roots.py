@@ -1,5 +1,6 @@
 """Root jobs: their birth, their name's way from a stale one to a new one, and their end."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def _message(new: NewRoot) -> tuple[object, ...]:
         envelope.id,
         envelope.topic,
         envelope.body,
-        dict(envelope.headers),
+        json.dumps(dict(envelope.headers)),
         int(envelope.priority),
         envelope.expires_at,
     )

@@ -1,9 +1,6 @@
 """The claim (design, section 3): what the job's row says when a message comes decides what happens."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -132,19 +129,12 @@ async def test_a_duplicate_of_a_running_job_is_parked_and_nothing_runs(either: S
         message = next(each for each in mq.arrived if each.job_id == child.id)
         await mq.deliver_again(message)
         [duplicate] = await mq.attempts(1, message.id)
-        parked = await parked_messages(mq, message.id)
+        parked = await mq.parked(Piece)
         child = await mq.job(child.id)
 
     assert isinstance(duplicate.error, JobIsRunning)
     assert (len(gate.runs), child.lease, child.status) == (1, 1, JobStatus.RUNNING)
     assert [(row["attempt"], row["job_id"]) for row in parked] == [(1, child.id)]
-
-
-async def parked_messages(mq: Running, message_id: UUID) -> Sequence[Any]:
-    """The copies of a message that wait for later, once there is one."""
-    query = "SELECT * FROM mqjobs.message WHERE message_id = $1 AND available_at > now()"
-    await eventually(lambda: mq.fetch(query, message_id), what="a parked message")
-    return await mq.fetch(query, message_id)
 
 
 async def test_a_duplicate_in_the_same_consumer_is_parked_too(stage: Stage) -> None:
@@ -154,7 +144,7 @@ async def test_a_duplicate_in_the_same_consumer_is_parked_too(stage: Stage) -> N
         await gate.reached()
         await mq.deliver_again(mq.arrived[0])
         [duplicate] = await mq.attempts(1)
-        parked = await parked_messages(mq, duplicate.message.id)
+        parked = await mq.parked(Work)
         gate.open()
         root = await mq.end(root_id)
 

@@ -298,6 +298,16 @@ class Running:
             topic.__topic__.name,
         )
 
+    async def parked(self, topic: type[Topic]) -> Sequence[Any]:
+        """The messages of this topic that are in nobody's hands and come later, once there is one."""
+        query = (
+            "SELECT *, extract(epoch FROM available_at - now()) AS seconds FROM mqjobs.message"
+            " WHERE topic = $1 AND consumer_id IS NULL AND dead_at IS NULL AND available_at > now()"
+        )
+        name = topic.__topic__.name
+        await eventually(lambda: self.fetch(query, name), what=f"a parked message of {name}")
+        return await self.fetch(query, name)
+
     async def inside(self, act: Callable[[Message[Any], Context], Awaitable[AnswerT]]) -> AnswerT:
         """What this returns or raises inside an attempt at a message. A bool or None decides of it as a job's does."""
         number = len(self._questions)

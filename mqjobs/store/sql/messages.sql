@@ -1,11 +1,12 @@
 -- name: insert_messages
 -- Write messages down: one row for each queue bound to the topic, or for the queue that the message names.
+-- Headers come as JSON text: the connection may be a caller's own, which knows no dictionaries.
 -- A topic that no queue takes gives a row without a queue, which the relay makes a dead letter.
 INSERT INTO mqjobs.message
     (message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, available_at, expires_at)
-SELECT sent.message_id, sent.topic, coalesce(sent.queue, binding.queue), sent.body, sent.headers, sent.priority,
+SELECT sent.message_id, sent.topic, coalesce(sent.queue, binding.queue), sent.body, sent.headers::jsonb, sent.priority,
        sent.attempt, sent.job_id, sent.sent_at, now() + sent.delay, sent.expires_at
-  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[], $6::smallint[], $7::integer[],
+  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::smallint[], $7::integer[],
               $8::bigint[], $9::timestamptz[], $10::interval[], $11::timestamptz[])
        AS sent(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, delay, expires_at)
   LEFT JOIN mqjobs.binding ON sent.queue IS NULL AND binding.topic = sent.topic
@@ -15,9 +16,9 @@ SELECT sent.message_id, sent.topic, coalesce(sent.queue, binding.queue), sent.bo
 INSERT INTO mqjobs.message
     (message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, expires_at,
      dead_at, dead_reason, dead_detail)
-SELECT dead.message_id, dead.topic, dead.queue, dead.body, dead.headers, dead.priority, dead.attempt, dead.job_id,
-       dead.sent_at, dead.expires_at, now(), dead.reason, dead.detail
-  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[], $6::smallint[], $7::integer[],
+SELECT dead.message_id, dead.topic, dead.queue, dead.body, dead.headers::jsonb, dead.priority, dead.attempt,
+       dead.job_id, dead.sent_at, dead.expires_at, now(), dead.reason, dead.detail
+  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::smallint[], $7::integer[],
               $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[])
        AS dead(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, expires_at, reason, detail)
 

@@ -25,7 +25,7 @@ WITH root AS (
 )
 INSERT INTO mqjobs.job
     (root_id, name, is_own_child, message_id, topic, body, headers, priority, expires_at)
-SELECT root.id, $2, true, $3, $4, $5, $6, $7, $8
+SELECT root.id, $2, true, $3, $4, $5, $6::text::jsonb, $7, $8
   FROM root
 RETURNING root_id, id
 
