@@ -8,7 +8,6 @@ from mqjobs.model.status import JobStatus
 from mqjobs.store import job_reports
 from mqjobs.store.children import Dependent
 from mqjobs.store.job_reports import RootsWanted
-from mqjobs.store.statements import statements
 from tests.support.envelopes import an_envelope
 from tests.support.stored_jobs import TOPIC, StoredJobs, connected
 
@@ -23,12 +22,6 @@ def stale_after(name: str) -> timedelta | None:
 async def stored(database_url: str) -> AsyncIterator[StoredJobs]:
     async with connected(database_url) as connection:
         yield StoredJobs(connection)
-
-
-@pytest.mark.parametrize("subject", ["job_reports", "dead_letters", "cleanup"])
-async def test_postgresql_understands_every_statement(stored: StoredJobs, subject: str) -> None:
-    for statement in statements(subject).values():
-        await stored.connection.prepare(statement)
 
 
 async def test_a_job_is_read_by_its_id(stored: StoredJobs) -> None:

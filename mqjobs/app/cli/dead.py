@@ -118,7 +118,11 @@ def replay_letters(
     without_asking: bool,
     **wanted: Any,
 ) -> None:
-    """Send dead letters again; jobs that failed under them are retried."""
+    """Send dead letters again.
+
+    A job that failed or was cancelled under its message is retried, so that it really runs. Where its root job is
+    stale, or was cancelled before anybody started it, the message is sent once more with a new root job.
+    """
     _require_choice(letter_ids, everything, wanted)
 
     async def replay(office: Office) -> list[str]:
@@ -162,7 +166,10 @@ def drop_letters(
     without_asking: bool,
     **wanted: Any,
 ) -> None:
-    """Throw dead letters away for good."""
+    """Throw dead letters away for good.
+
+    Their jobs stay as they are.
+    """
     _require_choice(letter_ids, everything, wanted)
 
     async def drop(office: Office) -> int:

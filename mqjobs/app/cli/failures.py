@@ -12,6 +12,7 @@ from mqjobs.model.errors import (
     BrokerUnavailable,
     ConfigurationError,
     DatabaseUnavailable,
+    InvalidJobName,
     InvalidMessage,
     MqjobsError,
     SchemaMismatch,
@@ -37,6 +38,7 @@ EXITS: tuple[tuple[type[MqjobsError], Exit], ...] = (
     (ConfigurationError, Exit.USAGE),
     (InvalidMessage, Exit.USAGE),
     (UnknownTopic, Exit.USAGE),
+    (InvalidJobName, Exit.USAGE),
     (MqjobsError, Exit.FAILED),
 )
 

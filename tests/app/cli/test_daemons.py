@@ -1,0 +1,50 @@
+import json
+import signal
+
+from mqjobs.model.status import JobStatus
+from tests.support.shell import Shell
+from tests.support.stored_jobs import StoredJobs
+from tests.support.waiting import eventually
+
+
+async def test_a_consumer_says_what_it_consumes_and_works_until_it_is_told_to_stop(
+    shell: Shell, stored: StoredJobs
+) -> None:
+    words = ("consume", "prices", "--concurrency", "3", "--prefetch", "5")
+    async with shell.started(*words, until='"consuming"') as consumer:
+        banner = json.loads(consumer.line)
+        assert banner["queues"] == ["prices"]
+        assert (banner["concurrency"], banner["prefetch"]) == (3, 5)
+        assert (await shell("send", "shop.price")).code == 0
+        await consumer.wrote('"done"')
+        consumer.signal(signal.SIGTERM)
+        assert await consumer.ended() == 0
+    assert await stored.connection.fetchval("SELECT count(*) FROM mqjobs.message") == 0
+
+
+async def test_a_second_signal_ends_a_consumer_at_once(shell: Shell, stored: StoredJobs) -> None:
+    words = ("consume", "--grace", "60", "--log-format", "console")
+    async with shell.started(*words, until="consuming") as consumer:
+        sent = await shell("send", "shop.reindex", '{"collection": "a"}', "--json")
+
+        async def runs() -> bool:
+            return await stored.status(sent.json["job_id"]) is JobStatus.RUNNING
+
+        await eventually(runs, what="the job's run")
+        consumer.signal(signal.SIGINT)
+        await consumer.wrote("draining")
+        consumer.signal(signal.SIGINT)
+        assert await consumer.ended() == 130
+
+
+async def test_a_queue_that_no_processor_takes_from_is_refused(shell: Shell) -> None:
+    ran = await shell("consume", "price")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "Error: no processor: there is no queue 'price'; did you mean prices?\n"
+
+
+async def test_a_relay_carries_until_it_is_told_to_stop(shell: Shell) -> None:
+    async with shell.started("relay", "--log-format", "json", until='"relaying"') as relay:
+        assert json.loads(relay.line)["broker"].startswith("postgres:")
+        relay.signal(signal.SIGTERM)
+        assert await relay.ended() == 0
