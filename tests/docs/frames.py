@@ -1,7 +1,8 @@
 """What stands around a fragment, so that it is a whole program: named by `in=…` on the block's first line.
 
-`open` runs it where `mq` is an open app; `process` in a processor, with `message` and `context`; `split` in the
-callback of a unique job, with `runner` and `job` besides. Each belongs to a page that makes up the package `shop`.
+`open` runs it where `mq` is an open app and `pool` a pool of the caller's own; `process` in a processor, with `message`
+and `context`; `split` in the callback of a unique job, with `runner` and `job` besides. Each belongs to a page that
+makes up the package `shop`.
 """
 
 import textwrap
@@ -9,8 +10,11 @@ from collections.abc import Mapping
 
 IMPORTS = """
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
+
+import asyncpg
 
 from mqjobs import *
 from mqjobs.app.opening import consumer
@@ -21,7 +25,8 @@ from shop.topics import *
 
 OPEN = """
 async def main():
-    async with app.open() as mq:
+    url = os.environ["MQJOBS_DATABASE_URL"]
+    async with app.open() as mq, asyncpg.create_pool(url, min_size=1) as pool:
         await mq.database.execute(
             "CREATE SCHEMA shop; CREATE TABLE shop.orders (id bigint, paid boolean)"
         )
