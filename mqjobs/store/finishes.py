@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
 from mqjobs.store.database import Connection
-from mqjobs.store.messages import insert_messages, without_nul
+from mqjobs.store.messages import insert_messages, storable
 from mqjobs.store.roots import Moved, lock_roots_of, move_roots
 from mqjobs.store.statements import statements
 
@@ -43,7 +43,7 @@ async def finish_children(
         [run.job_id for run in runs],
         [run.lease for run in runs],
         [run.status for run in runs],
-        [without_nul(run.error) if run.error else None for run in runs],
+        [storable(run.error) if run.error else None for run in runs],
         [run.counts_as_attempt for run in runs],
     )
     finished = {(row["id"], row["lease"]): JobStatus(row["status"]) for row in rows}

@@ -38,13 +38,13 @@ async def insert_messages(connection: Connection, envelopes: Sequence[Envelope])
 async def insert_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """The messages are kept as dead letters."""
     if letters:
-        envelopes = [_storable(letter.envelope) for letter in letters]
+        envelopes = [_with_storable_texts(letter.envelope) for letter in letters]
         await connection.execute(
             SQL["insert_dead_letters"],
             *_columns(envelopes),
             [envelope.expires_at for envelope in envelopes],
             [letter.reason for letter in letters],
-            [without_nul(letter.detail) for letter in letters],
+            [storable(letter.detail) for letter in letters],
         )
 
 
@@ -83,15 +83,15 @@ def envelope_of(row: asyncpg.Record) -> Envelope:
     )
 
 
-def without_nul(text: str) -> str:
-    """The text with its NUL characters shown, for PostgreSQL cannot keep them."""
-    return text.replace("\x00", "\\0")
+def storable(text: str) -> str:
+    """The text with NUL and halves of surrogate pairs written out, for PostgreSQL cannot keep them."""
+    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _storable(envelope: Envelope) -> Envelope:
-    """A stranger's message, so that it can be kept: texts without NUL."""
-    headers = {without_nul(name): without_nul(value) for name, value in envelope.headers.items()}
-    return replace(envelope, topic=without_nul(envelope.topic), headers=headers)
+def _with_storable_texts(envelope: Envelope) -> Envelope:
+    """A stranger's message, so that it can be kept."""
+    headers = {storable(name): storable(value) for name, value in envelope.headers.items()}
+    return replace(envelope, topic=storable(envelope.topic), headers=headers)
 
 
 def _columns(envelopes: Sequence[Envelope]) -> tuple[list[object], ...]:

@@ -344,3 +344,17 @@ def test_a_long_error_keeps_its_end() -> None:
 
     assert len(text) == ERROR_LENGTH
     assert text.endswith("the end\n")
+
+
+async def test_an_error_that_postgresql_cannot_keep_is_kept_readable(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+    error = FileNotFoundError("caf\udce9\x00.txt")
+
+    with pytest.raises(FileNotFoundError):
+        await around.run(job, attempt).execute(raising(error))
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED
+    assert (written.error or "").endswith("FileNotFoundError: caf\\udce9\\0.txt\n")
