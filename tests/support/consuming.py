@@ -161,20 +161,21 @@ class Running:
 
     # ------------------------------------------------------------------------------------------- consumers
 
-    async def start_consumer(self, app: App | None = None) -> Consuming:
-        """One more consumer, of the same app or of another, that takes deliveries from now on."""
+    async def start_consumer(self, *queues: str, app: App | None = None) -> Consuming:
+        """One more consumer, of the same app or of another, of these queues or of all."""
         ready = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()
-        task = self._group.create_task(self._consume(app or self._app, ready, stop))
+        names = [self.stage.queue(each) for each in queues]
+        task = self._group.create_task(self._consume(app or self._app, names, ready, stop))
         started = Consuming(await ready, stop, task)
         self.consumers.append(started)
         await eventually(lambda: self._is_known(started.id), what="the consumer's registration")
         return started
 
     async def _consume(
-        self, app: App, ready: asyncio.Future[Consumer], stop: asyncio.Event
+        self, app: App, queues: Sequence[str], ready: asyncio.Future[Consumer], stop: asyncio.Event
     ) -> None:
-        async with consumer(app.settings, app.registry, [self._note]) as running:
+        async with consumer(app.settings, app.registry, [self._note], queues) as running:
             ready.set_result(running)
             await running.run(stop)
 

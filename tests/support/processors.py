@@ -99,13 +99,13 @@ def unique(callback: Callback, topic: type[Topic] = Work) -> Processor:
     return Acting(topic, act)
 
 
-def delayed(callback: Callback, topic: type[Topic] = Piece) -> Processor:
+def delayed(callback: Callback, topic: type[Topic] = Piece, queue: str | None = None) -> Processor:
     """Runs the delayed child that each message of the topic belongs to."""
 
     async def act(message: Message[Any], context: Context) -> Result:
         return Result.of(await context.jobs.run_delayed_by_message(message, callback))
 
-    return Acting(topic, act)
+    return Acting(topic, act, queue)
 
 
 def returning(value: Any) -> Callback:
