@@ -211,7 +211,14 @@ class Running:
 
     async def send(self, body: Topic, **options: Any) -> Sent:
         """See `Producer.send`."""
-        return await self.app.producer.send(body, **options)
+        sent = await self.app.producer.send(body, **options)
+        self._have_consumers_look()
+        return sent
+
+    def _have_consumers_look(self) -> None:
+        """At once, instead of when they would: in a test they are often idle."""
+        for each in self.consumers:
+            each.consumer.transport.wake()
 
     async def start(self, body: Topic) -> int:
         """The root job that was born with this message of a job-aware topic."""
@@ -222,6 +229,7 @@ class Running:
     async def deliver(self, *envelopes: Envelope) -> None:
         """These messages come, past all that is checked where messages are sent."""
         await self.app.transport.publish(envelopes)
+        self._have_consumers_look()
 
     async def deliver_again(self, message: Message[Any]) -> None:
         """The same message comes once more, as a broker may have it come."""
@@ -243,6 +251,7 @@ class Running:
         await self.execute(
             "UPDATE mqjobs.message SET available_at = now() WHERE message_id = $1", message_id
         )
+        self._have_consumers_look()
 
     async def deliver_child(self, job_id: int) -> None:
         """The message of this delayed child comes now, whenever it was to come."""
