@@ -97,9 +97,8 @@ class Surroundings:
     def message(self, body: Topic, **fields: Any) -> Message[Topic]:
         """A message with this body as it comes in."""
         envelope = self.services.envelopes.seal(Outgoing(body))
-        return open_envelope(
-            an_envelope(envelope.topic, id=envelope.id, body=envelope.body, **fields), type(body)
-        )
+        given = {"id": envelope.id, "body": envelope.body, **fields}
+        return open_envelope(an_envelope(envelope.topic, **given), type(body))
 
     async def root(self, name: str = "work", owner_id: str | None = None) -> RootFound:
         """A new root job."""

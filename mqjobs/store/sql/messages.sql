@@ -1,5 +1,5 @@
 -- name: insert_messages
--- Write messages down: one row for each queue bound to the topic, or for the queue that the message names.
+-- Write messages down in their order: one row for each queue bound to the topic, or for the queue that one names.
 -- Headers come as JSON text: the connection may be a caller's own, which knows no dictionaries.
 -- A topic that no queue takes gives a row without a queue, which the relay makes a dead letter.
 INSERT INTO mqjobs.message
@@ -7,9 +7,10 @@ INSERT INTO mqjobs.message
 SELECT sent.message_id, sent.topic, coalesce(sent.queue, binding.queue), sent.body, sent.headers::jsonb, sent.priority,
        sent.attempt, sent.job_id, sent.sent_at, now() + sent.delay, sent.expires_at
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::smallint[], $7::integer[],
-              $8::bigint[], $9::timestamptz[], $10::interval[], $11::timestamptz[])
-       AS sent(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, delay, expires_at)
+              $8::bigint[], $9::timestamptz[], $10::interval[], $11::timestamptz[]) WITH ORDINALITY
+       AS sent(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, delay, expires_at, place)
   LEFT JOIN mqjobs.binding ON sent.queue IS NULL AND binding.topic = sent.topic
+ ORDER BY sent.place
 
 -- name: insert_dead_letters
 -- Keep messages that nobody could handle, with the reason.
