@@ -15,14 +15,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
+from mqjobs.model.status import JobStatus
 from mqjobs.store import consumers, roots
 from mqjobs.store.claims import Claim, Refused, claim_children
 from tests.support import job_model_calls
-from tests.support.job_bench import ALIVE_FOR, CRASHES_ALLOWED, a_consumer, open_bench
+from tests.support.job_bench import CRASHES_ALLOWED, open_bench
 from tests.support.job_calls import bear, birth
 from tests.support.job_model_calls import Outcome, Request
 from tests.support.job_order_rules import OrderRules
-from tests.support.job_run_rules import CANCELLED, CHILD_NAMES, ENDING, RunRules
+from tests.support.job_run_rules import CANCELLED, CHILD_NAMES, ENDING, WAITS_FOR, RunRules
 from tests.support.job_steps import CONSUMER, CONSUMERS, PICK, chosen, in_order
 
 EXAMPLES = int(os.environ.get("MQJOBS_TEST_EXAMPLES", "200"))
@@ -40,13 +41,15 @@ class JobMachine(OrderRules, RunRules):
         wanted, envelope = self.request(name, STALE_AFTER if takes_over else None)
         self.born(wanted, self.bench.act(bear(birth(wanted, envelope), envelope)))
 
-    @initialize(names=CHILD_NAMES)
-    def begin_with_a_split_job(self, names: list[str]) -> None:
-        self.send_and_split("mail", names)
+    @initialize(names=CHILD_NAMES, waits_for=WAITS_FOR)
+    def begin_with_a_split_job(self, names: list[str], waits_for: list[JobStatus | None]) -> None:
+        self.send_and_split("mail", names, waits_for)
 
-    @rule(name=NAME, names=CHILD_NAMES)
-    def send_and_split(self, name: str, names: list[str]) -> None:
-        """A job is born and started in a live consumer, and has delayed children."""
+    @rule(name=NAME, names=CHILD_NAMES, waits_for=WAITS_FOR)
+    def send_and_split(
+        self, name: str, names: list[str], waits_for: list[JobStatus | None]
+    ) -> None:
+        """A job is born and started in a live consumer, and has delayed children and dependent messages."""
         self.beat(CONSUMERS[0])
         self.send(name, takes_over=True)
         self.the_database_agrees()
@@ -57,6 +60,7 @@ class JobMachine(OrderRules, RunRules):
             run for run in self.own_runs if run.counts and len(run.child.root.children) == 1
         ]:
             self.split(run, names, 0)
+            self.let_wait(run, waits_for, times=1)
 
     @rule(name=NAME)
     def two_send_at_once(self, name: str) -> None:
@@ -152,16 +156,6 @@ class JobMachine(OrderRules, RunRules):
         """Late, or after it was forgotten; then it begins anew, and its code goes on for a while."""
         self.beat(chosen([each for each in CONSUMERS if each not in self.model.alive], pick))
 
-    def beat(self, consumer_id: UUID) -> None:
-        beat = partial(consumers.beat, consumer_id=consumer_id, alive_for=ALIVE_FOR)
-        now = self.bench.act(beat)
-        assert (now is not None) == (consumer_id in self.model.known)
-        if now is None:
-            info = a_consumer(consumer_id)
-            self.bench.act(partial(consumers.register, consumer=info, alive_for=ALIVE_FOR))
-        self.model.known.add(consumer_id)
-        self.model.alive.add(consumer_id)
-
     @precondition(lambda self: self.model.known != self.model.alive)
     @rule()
     def reap(self) -> None:
@@ -169,9 +163,11 @@ class JobMachine(OrderRules, RunRules):
         assert reaped == job_model_calls.reap(self.model)
 
     @precondition(lambda self: any(not run.counts or run.child.interrupted for run in self.runs))
-    @rule(consumer_id=CONSUMER)
-    def look_after(self, consumer_id: UUID) -> None:
-        """It hears what to stop, and does; code that is stopped by an interrupt finishes so."""
+    @rule(pick=PICK)
+    def look_after(self, pick: int) -> None:
+        """A consumer hears what to stop, and does; code that is stopped finishes so."""
+        stopped = [run for run in self.runs if not run.counts or run.child.interrupted]
+        consumer_id = chosen(stopped, pick).consumer_id
         latest = {run.child.id: run for run in self.runs if run.consumer_id == consumer_id}
         leases = {job_id: run.lease for job_id, run in latest.items()}
         told = self.bench.act(partial(consumers.look_after, leases=leases))
@@ -190,13 +186,8 @@ class JobMachine(OrderRules, RunRules):
     @precondition(lambda self: any(not root.has_ended for root in self.model.roots))
     @rule(pick=PICK, outcome=ENDING)
     def work_off_one(self, pick: int, outcome: Outcome) -> None:
-        """A live consumer takes every message of a root that it can get, and ends what runs."""
         root = chosen([root for root in self.model.roots if not root.has_ended], pick)
-        mine = [each for each in self.broker if self.model.asked_for(each).root is root]
-        self.broker = [each for each in self.broker if each not in mine]
-        self.beat(CONSUMERS[0])
-        self.deliver(mine, CONSUMERS[0])
-        self.finish(*((run, outcome) for run in self.runs if run.child.root is root))
+        self.work_off(root, outcome)
 
 
 @pytest.mark.timeout(600 + 2 * EXAMPLES)

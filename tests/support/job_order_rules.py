@@ -9,7 +9,8 @@ from mqjobs.model.status import JobStatus
 from mqjobs.store import interrupts, retries
 from tests.support import job_model_orders
 from tests.support.job_model import Child, Root
-from tests.support.job_steps import PICK, JobSteps, chosen
+from tests.support.job_model_calls import Outcome
+from tests.support.job_steps import FAILED, PICK, SUCCESS, JobSteps, chosen
 
 
 class OrderRules(JobSteps):
@@ -37,14 +38,18 @@ class OrderRules(JobSteps):
         assert cancelled == job_model_orders.cancel_if_new(self.model, owner_id)
 
     @precondition(lambda self: any(child.ends for child in self.model.children))
-    @rule(pick=PICK, only_failed=st.booleans())
-    def retry_root(self, pick: int, only_failed: bool) -> None:
+    @rule(pick=PICK, only_failed=st.booleans(), then=st.sampled_from([None, SUCCESS, FAILED]))
+    def retry_root(self, pick: int, only_failed: bool, then: Outcome | None) -> None:
+        """Then its children wait, or they run and come to this end."""
         failed = [child.root for child in self.model.children if child.status is JobStatus.FAILED]
         root = chosen(failed if only_failed and failed else self.model.roots, -1 - pick)
         self.same(
             lambda: self.bench.act(partial(retries.retry, job_id=root.id)),
             lambda: job_model_orders.retry_root(self.model, root),
         )
+        if then is not None and not root.has_ended:
+            self.the_database_agrees()
+            self.work_off(root, then)
 
     @precondition(lambda self: any(child.ends for child in self.model.children))
     @rule(pick=PICK, only_ended=st.booleans())

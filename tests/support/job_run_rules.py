@@ -1,5 +1,6 @@
 """The rules of code that runs: how it ends, what it creates and reports, in time and too late."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -12,22 +13,21 @@ from mqjobs.store.finishes import finish_children
 from tests.support import job_model_calls
 from tests.support.job_bench import AFTER
 from tests.support.job_calls import own_run, written
-from tests.support.job_model import Dependent
+from tests.support.job_model import Dependent, Run
 from tests.support.job_model_calls import Outcome
-from tests.support.job_steps import PICK, JobSteps, chosen
+from tests.support.job_steps import FAILED, PICK, SUCCESS, JobSteps, chosen
 
 PICKS = st.lists(PICK, min_size=1, max_size=4)
 DELAY = st.sampled_from([0.0, 0.0, 0.0, 60.0])
 CHILD_NAMES = st.lists(st.sampled_from("abcde"), min_size=1, max_size=6)
-SUCCESS = Outcome(JobStatus.SUCCESS)
-FAILED = Outcome(JobStatus.FAILED, "ValueError: no")
 CANCELLED = Outcome(JobStatus.CANCELLED)
 AT_ONCE = Outcome(JobStatus.FAILED_REDELIVERED, "OSError: not now", timedelta(0))
 LATER = Outcome(JobStatus.FAILED_REDELIVERED, None, timedelta(seconds=10))
 GIVEN_BACK = Outcome(JobStatus.FAILED_REDELIVERED, None, timedelta(0), counts=False)
 ENDING = st.sampled_from([SUCCESS, FAILED])
 OUTCOME = st.sampled_from([SUCCESS, SUCCESS, FAILED, FAILED, CANCELLED, AT_ONCE, LATER, GIVEN_BACK])
-WAITS_FOR = st.sampled_from([None, JobStatus.SUCCESS, JobStatus.FAILED])
+END = st.sampled_from([None, JobStatus.SUCCESS, JobStatus.FAILED])
+WAITS_FOR = st.lists(END, min_size=1, max_size=3)
 
 
 class RunRules(JobSteps):
@@ -71,26 +71,22 @@ class RunRules(JobSteps):
         self.finish(chosen(self.finished, -1 - pick))
 
     @precondition(lambda self: self.own_runs)
-    @rule(pick=PICK, names=CHILD_NAMES, delay=DELAY)
-    def create_children(self, pick: int, names: list[str], delay: float) -> None:
-        self.split(chosen(self.own_runs, pick), names, delay)
+    @rule(pick=PICK, late=st.booleans(), names=CHILD_NAMES, delay=DELAY)
+    def create_children(self, pick: int, late: bool, names: list[str], delay: float) -> None:
+        self.split(some_run(self.own_runs, pick, late=late), names, delay)
 
     @precondition(lambda self: self.own_runs)
-    @rule(pick=PICK, waits_for=st.lists(WAITS_FOR, min_size=1, max_size=3), twice=st.booleans())
-    def add_dependents(self, pick: int, waits_for: list[JobStatus | None], twice: bool) -> None:
-        run = chosen(self.own_runs, pick)
-        new = [children.Dependent(self.envelope(AFTER), on) for on in waits_for]
-        known = [Dependent(each.envelope.id, each.on) for each in new]
-        add = partial(children.add_dependents, run=own_run(run), dependents=new)
-        for _ in range(1 + twice):
-            self.same(
-                lambda: self.bench.act(add), lambda: job_model_calls.add_dependents(run, known)
-            )
+    @rule(pick=PICK, late=st.booleans(), waits_for=WAITS_FOR, twice=st.booleans())
+    def add_dependents(
+        self, pick: int, late: bool, waits_for: list[JobStatus | None], twice: bool
+    ) -> None:
+        run = some_run(self.own_runs, pick, late=late)
+        self.let_wait(run, waits_for, times=1 + twice)
 
     @precondition(lambda self: self.runs)
-    @rule(pick=PICK, progress=st.sampled_from([None, 0, 0.25, 0.5]))
-    def report(self, pick: int, progress: float | None) -> None:
-        run = chosen(self.runs, pick)
+    @rule(pick=PICK, late=st.booleans(), progress=st.sampled_from([None, 0, 0.25, 0.5]))
+    def report(self, pick: int, late: bool, progress: float | None) -> None:
+        run = some_run(self.runs, pick, late=late)
         write = partial(
             children.report,
             job_id=run.child.id,
@@ -101,3 +97,19 @@ class RunRules(JobSteps):
         self.same(
             lambda: self.bench.act(write), lambda: job_model_calls.report(self.model, run, progress)
         )
+
+    def let_wait(self, run: Run, waits_for: list[JobStatus | None], times: int) -> None:
+        """The run adds dependent messages that wait for these ends, so many times the same."""
+        new = [children.Dependent(self.envelope(AFTER), on) for on in waits_for]
+        known = [Dependent(each.envelope.id, each.on) for each in new]
+        add = partial(children.add_dependents, run=own_run(run), dependents=new)
+        for _ in range(times):
+            self.same(
+                lambda: self.bench.act(add), lambda: job_model_calls.add_dependents(run, known)
+            )
+
+
+def some_run(runs: Sequence[Run], pick: int, *, late: bool) -> Run:
+    """One of them; with `late` one that lost its lease, if there is any."""
+    lost = [run for run in runs if not run.counts]
+    return chosen(lost if late and lost else runs, pick)

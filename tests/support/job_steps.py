@@ -14,12 +14,12 @@ from mqjobs.model.errors import MqjobsError
 from mqjobs.model.message import Envelope
 from mqjobs.model.priority import Priority
 from mqjobs.model.status import JobStatus
-from mqjobs.store import children
+from mqjobs.store import children, consumers
 from mqjobs.store.claims import Claim, Granted, Refused
 from mqjobs.store.messages import insert_messages
 from mqjobs.store.roots import NameTaken, RootFound
 from tests.support import job_checks, job_model_calls
-from tests.support.job_bench import CHILD, CRASHES_ALLOWED, OWN, Bench, Rows
+from tests.support.job_bench import ALIVE_FOR, CHILD, CRASHES_ALLOWED, OWN, Bench, Rows, a_consumer
 from tests.support.job_calls import own_run, possible, written
 from tests.support.job_model import Asks, Child, JobModel, Root, Run
 from tests.support.job_model_calls import Outcome, Request
@@ -29,6 +29,8 @@ SomeT = TypeVar("SomeT")
 CONSUMERS = [UUID(int=number) for number in (1, 2, 3)]
 PICK = st.integers(0, 63)
 CONSUMER = st.sampled_from(CONSUMERS)
+SUCCESS = Outcome(JobStatus.SUCCESS)
+FAILED = Outcome(JobStatus.FAILED, "ValueError: no")
 SENT_AT = datetime(2030, 1, 1, tzinfo=UTC)
 PARKED_FOR = timedelta(seconds=5)
 
@@ -196,6 +198,26 @@ class JobSteps(RuleBasedStateMachine):
             lambda: self.bench.act(create),
             lambda: job_model_calls.create_children(self.model, run, wanted, delay),
         )
+
+    def work_off(self, root: Root, outcome: Outcome) -> None:
+        """A live consumer takes every message of a root that it can get, and ends what runs."""
+        mine = [each for each in self.broker if self.model.asked_for(each).root is root]
+        self.broker = [each for each in self.broker if each not in mine]
+        self.beat(CONSUMERS[0])
+        self.deliver(mine, CONSUMERS[0])
+        self.finish(*((run, outcome) for run in self.runs if run.child.root is root))
+
+    # Consumers
+
+    def beat(self, consumer_id: UUID) -> None:
+        beat = partial(consumers.beat, consumer_id=consumer_id, alive_for=ALIVE_FOR)
+        now = self.bench.act(beat)
+        assert (now is not None) == (consumer_id in self.model.known)
+        if now is None:
+            info = a_consumer(consumer_id)
+            self.bench.act(partial(consumers.register, consumer=info, alive_for=ALIVE_FOR))
+        self.model.known.add(consumer_id)
+        self.model.alive.add(consumer_id)
 
     # Answers
 
