@@ -1,6 +1,6 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY mqjobs mqjobs
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 

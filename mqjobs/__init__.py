@@ -1,7 +1,9 @@
 """Message-queue consumers with jobs: PostgreSQL remembers, RabbitMQ carries."""
 
 from mqjobs.app.app import App
+from mqjobs.app.opening import OpenApp
 from mqjobs.app.settings import Settings
+from mqjobs.model import errors
 from mqjobs.model.errors import MqjobsError, Redeliver
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
@@ -15,6 +17,7 @@ from mqjobs.model.topic import Topic
 from mqjobs.processing.context import Context
 from mqjobs.processing.delayed_processor import DelayedProcessor
 from mqjobs.processing.job_runner import JobRunner
+from mqjobs.processing.middleware import Middleware, Proceed
 from mqjobs.processing.processor import Processor, TopicSubscriber
 from mqjobs.processing.producer import Producer
 from mqjobs.processing.running_job import RunningJob
@@ -28,9 +31,12 @@ __all__ = [
     "JobRunner",
     "JobStatus",
     "Message",
+    "Middleware",
     "MqjobsError",
+    "OpenApp",
     "Outgoing",
     "Priority",
+    "Proceed",
     "Processor",
     "Producer",
     "Redeliver",
@@ -42,4 +48,5 @@ __all__ = [
     "Settings",
     "Topic",
     "TopicSubscriber",
+    "errors",
 ]

@@ -46,5 +46,5 @@ def configure_logging(
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("mqjobs").setLevel(level.upper())
-    for noisy in ("aio_pika", "aiormq"):
+    for noisy in ("aio_pika", "aiormq", "asyncpg.pool"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
