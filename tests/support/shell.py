@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class Shell:
 
     async def __call__(self, *words: str, given: str = "", **variables: str) -> Ran:
         """Run mqjobs with these words to its end; `given` is what it reads from standard input."""
-        process = await self._start(words, variables)
+        process = await self.start(words, variables)
         try:
             async with asyncio.timeout(DEADLINE):
                 out, err = await process.communicate(given.encode())
@@ -52,7 +52,7 @@ class Shell:
     @asynccontextmanager
     async def started(self, *words: str, until: str, **variables: str) -> AsyncIterator["Started"]:
         """A command that goes on; it has written `until` to standard error by now."""
-        process = await self._start(words, variables)
+        process = await self.start(words, variables)
         try:
             yield Started(process, await wrote(process, until))
         finally:
@@ -60,9 +60,13 @@ class Shell:
                 process.kill()
                 await process.communicate()
 
-    async def _start(
-        self, words: tuple[str, ...], variables: Mapping[str, str]
+    async def start(
+        self,
+        words: Sequence[str],
+        variables: Mapping[str, str],
+        stdin: int = asyncio.subprocess.PIPE,
     ) -> asyncio.subprocess.Process:
+        """Begin to run mqjobs with these words."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(PREFIX)
         }
@@ -71,7 +75,7 @@ class Shell:
             *("-m", "mqjobs", *words),
             cwd=self.folder,
             env={**inherited, **self.variables, **variables},
-            stdin=asyncio.subprocess.PIPE,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

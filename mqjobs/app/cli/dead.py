@@ -124,11 +124,11 @@ def replay_letters(
     stale, or was cancelled before anybody started it, the message is sent once more with a new root job.
     """
     _require_choice(letter_ids, everything, wanted)
+    if everything:
+        question = f"Send all dead letters{_of(wanted)} again?"
+        confirm(question, without_asking=without_asking)
 
     async def replay(office: Office) -> list[str]:
-        if everything:
-            question = f"Send all dead letters{_of(wanted)} again?"
-            confirm(question, without_asking=without_asking)
         refused = []
         async for letter_id in _each(office, letter_ids, wanted):
             try:
@@ -171,10 +171,10 @@ def drop_letters(
     Their jobs stay as they are.
     """
     _require_choice(letter_ids, everything, wanted)
+    which = "all dead letters" if everything else f"{len(set(letter_ids))} dead letters"
+    confirm(f"Throw {which}{_of(wanted)} away?", without_asking=without_asking)
 
     async def drop(office: Office) -> int:
-        which = "all dead letters" if everything else f"{len(letter_ids)} dead letters"
-        confirm(f"Throw {which}{_of(wanted)} away?", without_asking=without_asking)
         return sum(
             [await office.dead.drop(each) async for each in _each(office, letter_ids, wanted)]
         )

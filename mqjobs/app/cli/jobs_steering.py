@@ -7,14 +7,14 @@ import click
 
 from mqjobs.app.cli.flags import an_id, flag, without_asking
 from mqjobs.app.cli.job_texts import counts_of
-from mqjobs.app.cli.office import Office, in_office
+from mqjobs.app.cli.office import in_office
 from mqjobs.app.cli.output import confirm, listing, quiet, show
 from mqjobs.app.cli.setup import DATABASE, Setup, with_setup
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
 from mqjobs.processing.jobs import KEPT_FOR
-from mqjobs.store.cleanup import Ended, Removed
+from mqjobs.store.cleanup import Ended
 
 DAYS = click.FloatRange(0, 36_500)
 
@@ -29,14 +29,10 @@ def interrupt_job(setup: Setup, job_id: int, without_asking: bool) -> None:
     What has not started never will. A child that runs is stopped, and so is a root job without delayed children.
     The running children of any other root job finish their work.
     """
-
-    async def interrupt(office: Office) -> Interruption:
-        job = await office.jobs.get(job_id)
-        if not job.status.is_terminal:
-            confirm(f"Interrupt {_described(job)}?", without_asking=without_asking)
-        return await office.jobs.interrupt(job_id)
-
-    match in_office(setup.settings, interrupt):
+    job = in_office(setup.settings, lambda office: office.jobs.get(job_id))
+    if not job.status.is_terminal:
+        confirm(f"Interrupt {_described(job)}?", without_asking=without_asking)
+    match in_office(setup.settings, lambda office: office.jobs.interrupt(job_id)):
         case Interruption.CANCELLED:
             show(f"job {job_id} is cancelled")
         case Interruption.STOPPING:
@@ -97,26 +93,20 @@ def clean_up(
         for status in KEPT_FOR
     }
 
-    async def clean(office: Office) -> Removed | None:
-        ended = await office.jobs.cleanable(kept_for)
-        roots = sum(one.roots for one in ended)
-        if dry_run:
-            _show_counts(ended)
-            return None
-        if not roots:
-            return Removed()
-        children = sum(one.children for one in ended)
-        confirm(
-            f"Remove {roots:,} root jobs with {children:,} children?", without_asking=without_asking
-        )
-        return await office.jobs.cleanup(kept_for)
-
-    removed = in_office(setup.settings, clean)
-    if removed is not None:
-        show(
-            f"removed {removed.roots:,} root jobs, {removed.children:,} children, "
-            f"{removed.dependents:,} dependent messages"
-        )
+    ended = in_office(setup.settings, lambda office: office.jobs.cleanable(kept_for))
+    if dry_run:
+        _show_counts(ended)
+        return
+    roots = sum(one.roots for one in ended)
+    children = sum(one.children for one in ended)
+    if roots:
+        question = f"Remove {roots:,} root jobs with {children:,} children?"
+        confirm(question, without_asking=without_asking)
+    removed = in_office(setup.settings, lambda office: office.jobs.cleanup(kept_for))
+    show(
+        f"removed {removed.roots:,} root jobs, {removed.children:,} children, "
+        f"{removed.dependents:,} dependent messages"
+    )
 
 
 def _show_counts(ended: Sequence[Ended]) -> None:

@@ -118,7 +118,10 @@ def nearest(word: str, name: str, known: Iterable[str]) -> str:
 
 
 def confirm(question: str, *, without_asking: bool) -> None:
-    """Go on only where the answer is yes; where nobody can answer, say how to go on without asking."""
+    """Go on only where the answer is yes; where nobody can answer, say how to go on without asking.
+
+    Not for coroutines: their loop would keep Ctrl-C from the question.
+    """
     if without_asking:
         return
     if not sys.stdin.isatty():
