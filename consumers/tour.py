@@ -9,8 +9,7 @@ from consumers import index
 from consumers.daemon import ConsumerDaemon
 from consumers.index import Statistics
 from consumers.screen import Screen
-from mqjobs import Job, JobStatus, Sent
-from mqjobs.app.opening import OpenApp
+from mqjobs import Job, JobStatus, OpenApp, Sent
 from topics.search import ReindexDocs
 
 COLLECTION = "stdlib"

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from mqjobs.app.opening import OpenApp, opened
+from mqjobs.app.opening import OpenApp, consumer, opened
 from mqjobs.app.settings import Settings, read_settings
 from mqjobs.model.topic import Topic
 from mqjobs.processing.middleware import Middleware
 from mqjobs.processing.processor import Processor
 from mqjobs.processing.registry import Registry
 from mqjobs.processing.topic_names import TopicNames
+from mqjobs.runtime.consumer import Consumer
 
 
 class App:
@@ -54,3 +55,13 @@ class App:
         """
         async with opened(self.settings, self.registry, self.middleware) as open_app:
             yield open_app
+
+    @asynccontextmanager
+    async def consumer(self, queues: Sequence[str] = ()) -> AsyncIterator[Consumer]:
+        """A consumer of these queues, or of all: `await consumer.run(stop)` works until the event is set.
+
+        What `mqjobs consume` runs, without its signals; for tests and for processes of your own. Raises what `open`
+        does, and ConfigurationError for a queue that no processor takes messages from.
+        """
+        async with consumer(self.settings, self.registry, self.middleware, queues) as running:
+            yield running

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import structlog
 
 from mqjobs.app.app import App
-from mqjobs.app.opening import consumer
 from mqjobs.store.database import without_password
 
 log = structlog.get_logger(__name__)
@@ -21,7 +20,7 @@ async def consume(app: App, queues: Sequence[str] = ()) -> None:
     settings = app.settings
     stop = asyncio.Event()
     with _signals(stop):
-        async with consumer(settings, app.registry, app.middleware, queues) as running:
+        async with app.consumer(queues) as running:
             log.info(
                 "consuming",
                 queues=list(running.queues),
