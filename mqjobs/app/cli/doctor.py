@@ -45,9 +45,9 @@ def doctor(as_json: bool, **flags: Any) -> None:
 
 def examine(findings: Findings, flags: dict[str, Any]) -> None:
     """Look at everything; what cannot be looked at because of what is wrong before it is left open."""
-    forget_own_variables()
-    app = _examine_app(findings, flags)
     try:
+        forget_own_variables()
+        app = _examine_app(findings, flags)
         settings = settle(app, flags)
     except MqjobsError as error:
         findings.bad("settings", error)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -108,7 +109,16 @@ def begin_log(settings: Settings, level: str) -> None:
 
 
 def forget_own_variables() -> None:
-    """The variables of flags that are no settings have been read, and would be refused as settings."""
+    """The variables of flags that are no settings have been read, and would be refused as settings.
+
+    Raises ConfigurationError for a variable that seems to be a misspelt one of them.
+    """
     root = click.get_current_context().find_root()
-    for variable in variables_of(root.command, PREFIX.rstrip("_")):
+    own = set(variables_of(root.command, PREFIX.rstrip("_")))
+    for variable in own:
         os.environ.pop(variable, None)
+    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in sorted(name for name in os.environ if name.startswith(PREFIX)):
+        near = get_close_matches(variable, own | settings, n=1)
+        if variable not in settings and own.intersection(near):
+            raise ConfigurationError(f"{variable} is no flag's variable; did you mean {near[0]}?")
