@@ -53,7 +53,9 @@ class JobRun:
         except Redeliver as redeliver:
             await self._finish(Redelivered(self._wait(redeliver)))
             raise
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             await self._finish_raised(error)
             raise
         status = await self._finish(Returned(value))

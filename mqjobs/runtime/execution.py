@@ -168,7 +168,9 @@ async def _run(
     try:
         with attempt.running():
             result = await process(message, context)
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
         raised = _heard(error, attempt)
     else:
         return fate_of_result(result, attempt.verdict, attempt.detail, redelivery_delay)

@@ -335,6 +335,23 @@ async def test_an_outcome_that_is_being_written_when_a_stop_comes_is_written_all
     assert attempt.verdict is Verdict.PARK
 
 
+class Panic(BaseException):
+    """What extension modules raise that want nobody to catch it."""
+
+
+async def test_an_error_that_is_no_exception_fails_the_job_like_any_other(
+    around: Surroundings,
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    with pytest.raises(Panic):
+        await around.run(job, attempt).execute(raising(Panic("boom")))
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED
+    assert (written.error or "").endswith("Panic: boom\n")
+
+
 async def has_status(around: Surroundings, job: Job, status: JobStatus) -> bool:
     return (await around.job(job.id)).status is status
 

@@ -215,8 +215,14 @@ async def test_a_processor_that_returns_no_result_leaves_a_dead_letter_that_says
     assert letter["dead_detail"] == "the processor returned None: a Result was expected"
 
 
+class Panic(BaseException):
+    """What extension modules raise that want nobody to catch it."""
+
+
 @pytest.mark.parametrize(
-    "error", [SystemExit(3), asyncio.CancelledError("of something else"), MemoryError()]
+    "error",
+    [SystemExit(3), asyncio.CancelledError("of something else"), MemoryError(), Panic("boom")],
+    ids=lambda error: type(error).__name__,
 )
 async def test_whatever_a_processor_raises_is_its_own_end_and_not_the_consumers(
     desk: Desk, error: BaseException
