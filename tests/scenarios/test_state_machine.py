@@ -135,11 +135,18 @@ class JobMachine(OrderRules, RunRules):
     # Consumers
 
     @precondition(lambda self: any(self.model.is_held(run.child) for run in self.runs))
-    @rule(pick=PICK, returned=st.booleans(), then=st.sampled_from(["reap", "deliver_all", None]))
-    def fall_silent(self, pick: int, returned: bool, then: str | None) -> None:
+    @rule(
+        pick=PICK,
+        interrupted=st.sampled_from([False, False, True]),
+        returned=st.booleans(),
+        then=st.sampled_from(["reap", "deliver_all", None]),
+    )
+    def fall_silent(self, pick: int, interrupted: bool, returned: bool, then: str | None) -> None:
         """A heartbeat expires; the code may go on, and the broker may give its messages to others."""
-        held = [run for run in self.runs if self.model.is_held(run.child)]
-        consumer_id = chosen(held, pick).consumer_id
+        run = chosen([run for run in self.runs if self.model.is_held(run.child)], pick)
+        consumer_id = run.consumer_id
+        if interrupted:
+            self.interrupt(run.child.root)
         self.bench.silence(consumer_id)
         self.model.alive.discard(consumer_id)
         if returned:

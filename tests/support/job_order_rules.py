@@ -19,9 +19,7 @@ class OrderRules(JobSteps):
     @precondition(lambda self: self.model.roots)
     @rule(pick=PICK, only_open=st.booleans())
     def interrupt_root(self, pick: int, only_open: bool) -> None:
-        root = self.some_root(pick, only_open=only_open)
-        answer = self.bench.act(partial(interrupts.interrupt, job_id=root.id))
-        assert answer is job_model_orders.interrupt_root(self.model, root)
+        self.interrupt(self.some_root(pick, only_open=only_open))
 
     @precondition(lambda self: self.model.roots)
     @rule(pick=PICK, only_open=st.booleans())
@@ -60,6 +58,10 @@ class OrderRules(JobSteps):
             lambda: self.bench.act(partial(retries.retry, job_id=child.id)),
             lambda: job_model_orders.retry_child(self.model, child),
         )
+
+    def interrupt(self, root: Root) -> None:
+        answer = self.bench.act(partial(interrupts.interrupt, job_id=root.id))
+        assert answer is job_model_orders.interrupt_root(self.model, root)
 
     def some_root(self, pick: int, *, only_open: bool) -> Root:
         """One of the newest."""

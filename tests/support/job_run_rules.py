@@ -54,11 +54,6 @@ class RunRules(JobSteps):
         self.ended(endings, [answer for [answer] in answers])
 
     @precondition(lambda self: any(not run.counts for run in self.runs))
-    @rule(pick=PICK, outcome=OUTCOME)
-    def finish_one_too_late(self, pick: int, outcome: Outcome) -> None:
-        self.finish((chosen([run for run in self.runs if not run.counts], pick), outcome))
-
-    @precondition(lambda self: any(not run.counts for run in self.runs))
     @rule(late=OUTCOME, outcome=OUTCOME)
     def finish_a_job_with_all_its_runs(self, late: Outcome, outcome: Outcome) -> None:
         child = next(run.child for run in self.runs if not run.counts)
@@ -86,17 +81,20 @@ class RunRules(JobSteps):
     @precondition(lambda self: self.runs)
     @rule(pick=PICK, late=st.booleans(), progress=st.sampled_from([None, 0, 0.25, 0.5]))
     def report(self, pick: int, late: bool, progress: float | None) -> None:
-        run = some_run(self.runs, pick, late=late)
-        write = partial(
-            children.report,
-            job_id=run.child.id,
-            lease=run.lease,
-            progress=progress,
-            data={"pick": pick},
-        )
-        self.same(
-            lambda: self.bench.act(write), lambda: job_model_calls.report(self.model, run, progress)
-        )
+        self.tell(some_run(self.runs, pick, late=late), progress)
+
+    @precondition(lambda self: any(not run.counts for run in self.runs))
+    @rule(pick=PICK, names=CHILD_NAMES, waits_for=WAITS_FOR, outcome=OUTCOME)
+    def go_on_too_late(
+        self, pick: int, names: list[str], waits_for: list[JobStatus | None], outcome: Outcome
+    ) -> None:
+        """A run that has lost its lease does all that a run can do."""
+        run = some_run(self.runs, pick, late=True)
+        if run.child.own:
+            self.split(run, names, 0)
+            self.let_wait(run, waits_for, times=1)
+        self.tell(run, 0.75)
+        self.finish((run, outcome))
 
     def let_wait(self, run: Run, waits_for: list[JobStatus | None], times: int) -> None:
         """The run adds dependent messages that wait for these ends, so many times the same."""
@@ -107,6 +105,18 @@ class RunRules(JobSteps):
             self.same(
                 lambda: self.bench.act(add), lambda: job_model_calls.add_dependents(run, known)
             )
+
+    def tell(self, run: Run, progress: float | None) -> None:
+        write = partial(
+            children.report,
+            job_id=run.child.id,
+            lease=run.lease,
+            progress=progress,
+            data={"note": "so far"},
+        )
+        self.same(
+            lambda: self.bench.act(write), lambda: job_model_calls.report(self.model, run, progress)
+        )
 
 
 def some_run(runs: Sequence[Run], pick: int, *, late: bool) -> Run:
