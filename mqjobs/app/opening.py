@@ -90,9 +90,10 @@ async def consumer(
 ) -> AsyncIterator[Consumer]:
     """A consumer of these queues, or of all that the registry has, ready to run.
 
-    Raises ConfigurationError for a queue that no processor takes messages from.
+    Raises ConfigurationError for a queue that no processor takes messages from, and for a life without a beat in it.
     """
     chosen = _chosen_queues(registry, queues or settings.queues)
+    _require_beats(settings)
     async with _parts(settings, registry, patience=None) as parts:
         info = ConsumerInfo(
             id=parts.services.runs.consumer_id,
@@ -249,3 +250,12 @@ def _chosen_queues(registry: Registry, asked: Sequence[str]) -> list[str]:
             f"no processor takes messages from queue {', '.join(unknown)}; there are {', '.join(queues)}"
         )
     return sorted(set(asked)) or queues
+
+
+def _require_beats(settings: Settings) -> None:
+    beat, dead = settings.heartbeat_interval, settings.dead_after
+    if dead < 2 * beat:
+        raise ConfigurationError(
+            f"MQJOBS_DEAD_AFTER is {dead.total_seconds():g} s, MQJOBS_HEARTBEAT_INTERVAL {beat.total_seconds():g} s: "
+            "a consumer would be dead between two beats, make the first at least twice the second"
+        )

@@ -1,5 +1,6 @@
 """Every setting, read once from MQJOBS_* variables and from nowhere else."""
 
+import json
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,8 +8,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mqjobs.model.errors import ConfigurationError
 
@@ -16,8 +23,51 @@ PREFIX = "MQJOBS_"
 NOT_SETTINGS = ("MQJOBS_TEST_",)
 
 
+UNREAD = "MQJOBS_UNREAD_"
+LONGEST = timedelta(days=3650)
+
+
 def _from_seconds(value: object) -> object:
-    return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+    if not isinstance(value, str | int | float):
+        return value
+    try:
+        duration = timedelta(seconds=float(value))
+    except (ValueError, OverflowError):
+        raise ValueError("give a number of seconds") from None
+    if not timedelta(0) <= duration <= LONGEST:
+        raise ValueError("give 0 s to 10 years")
+    return duration
+
+
+def _more_than_nothing(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("give more than 0 s")
+    return value
+
+
+def _names(value: object) -> object:
+    """Names may be a JSON list, or have commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _json(value)
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"give JSON: {error}") from None
+
+
+def _silences(value: dict[str, float]) -> dict[str, float]:
+    for name, seconds in value.items():
+        if not -1 <= seconds <= LONGEST.total_seconds():
+            raise ValueError(f"{name}: give 0 s to 10 years, or -1 for never")
+    return value
 
 
 Seconds = Annotated[
@@ -25,6 +75,11 @@ Seconds = Annotated[
     BeforeValidator(_from_seconds),
     PlainSerializer(lambda value: value.total_seconds()),
     Field(ge=timedelta(0)),
+]
+Interval = Annotated[Seconds, AfterValidator(_more_than_nothing)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+SilenceByName = Annotated[
+    dict[str, float], NoDecode, BeforeValidator(_json), AfterValidator(_silences)
 ]
 
 
@@ -62,9 +117,7 @@ class Settings(BaseSettings):
         description="Most connections to PostgreSQL of one process, and as many for its processors.",
     )
 
-    queues: tuple[str, ...] = Field(
-        (), description="Queues to consume; none: every queue of the app."
-    )
+    queues: Names = Field((), description="Queues to consume; none: every queue of the app.")
     concurrency: int = Field(
         20, ge=1, description="Most processors that run at once in one process."
     )
@@ -74,23 +127,23 @@ class Settings(BaseSettings):
     grace: Seconds = Field(
         timedelta(seconds=25), description="How long running work may go on after the first signal."
     )
-    heartbeat_interval: Seconds = Field(
+    heartbeat_interval: Interval = Field(
         timedelta(seconds=3), description="How often a consumer says that it lives."
     )
-    dead_after: Seconds = Field(
+    dead_after: Interval = Field(
         timedelta(seconds=12), description="How old a heartbeat may be before its consumer is dead."
     )
-    watch_interval: Seconds = Field(
+    watch_interval: Interval = Field(
         timedelta(seconds=0.5),
         description="How often running jobs are looked after for interrupts.",
     )
-    relay_interval: Seconds = Field(
+    relay_interval: Interval = Field(
         timedelta(seconds=0.25), description="How often an idle relay looks into the outbox."
     )
-    reap_interval: Seconds = Field(
+    reap_interval: Interval = Field(
         timedelta(seconds=2), description="How often consumers look for jobs of dead consumers."
     )
-    reconcile_interval: Seconds = Field(
+    reconcile_interval: Interval = Field(
         timedelta(seconds=60), description="How often counters of quiet root jobs are checked."
     )
     crashes_allowed: int = Field(
@@ -101,7 +154,7 @@ class Settings(BaseSettings):
     )
 
     max_message_bytes: int = Field(1_000_000, ge=100, description="Largest body, as JSON.")
-    time_before_stale: dict[str, float] = Field(
+    time_before_stale: SilenceByName = Field(
         default_factory=dict,
         description="Seconds of silence after which a newer unique job takes a job's name, by name or prefix, "
         "as JSON; -1: never; key default for the others, which have 1800.",
@@ -121,12 +174,12 @@ class Settings(BaseSettings):
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
-    """The settings in the environment, overridden by those given.
+    """The settings in this environment, overridden by those given.
 
     Raises ConfigurationError for a MQJOBS_* variable that is no setting, with the nearest that is, and for a value
     that cannot be read.
     """
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
     for variable in sorted(environment):
         if not variable.startswith(PREFIX) or variable.startswith(NOT_SETTINGS):
             continue
@@ -134,16 +187,20 @@ def read_settings(environment: Mapping[str, str] = os.environ, **overrides: Any)
             near = get_close_matches(variable, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "see the list in docs/configuration.md"
             raise ConfigurationError(f"{variable} is not a setting; {hint}")
+    read = {
+        name: environment[variable] for variable, name in known.items() if environment.get(variable)
+    }
     try:
-        return Settings(**overrides)
+        return Settings(_env_prefix=UNREAD, **{**read, **overrides})
     except ValidationError as error:
         raise ConfigurationError(_faults(error)) from None
-    except ValueError as error:  # a value that should be JSON and is not
-        raise ConfigurationError(str(error)) from None
 
 
 def _faults(error: ValidationError) -> str:
-    return "; ".join(
-        f"{PREFIX}{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_input=False)
-    )
+    faults = error.errors(include_url=False, include_input=False)
+    return "; ".join(_fault(*fault["loc"], says=fault["msg"]) for fault in faults)
+
+
+def _fault(field: int | str, *within: int | str, says: str) -> str:
+    said = says.removeprefix("Value error, ")
+    return ": ".join([f"{PREFIX}{field}".upper(), *(str(each) for each in within), said])
