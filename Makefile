@@ -5,11 +5,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+QUICK  ?=
 
 DEMO := $(BIN)/python -m consumers.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types imports format services clean
+.PHONY: help demo test test-fast check lint types imports format bench services clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,12 +47,16 @@ format: $(STAMP) ## bring the code into format
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
+bench: $(STAMP) ## measure against aio-pika, and write docs/performance.md (QUICK=1: less, printed only)
+	@$(BIN)/python -m tests.support.servers install
+	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m benchmarks run $(if $(QUICK),--quick) $(ARGS)
+
 services: $(STAMP) ## start PostgreSQL and RabbitMQ for development, until Ctrl-C
 	@$(BIN)/python -m tests.support.servers run
 
 clean: ## remove the environment, caches and build results (data in .mqjobs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find mqjobs topics consumers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find mqjobs topics consumers benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mqjobs needs Python 3.11 or later, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1); say make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -1,0 +1,39 @@
+"""What was measured, and on what."""
+
+import os
+import platform
+from importlib.metadata import version
+
+import aiormq
+import asyncpg
+
+PACKAGES = ("mqjobs", "aio-pika", "aiormq", "asyncpg", "pydantic")
+
+
+async def versions(database_url: str, broker_url: str) -> str:
+    """The versions of everything that takes part, and the cores that they share."""
+    parts = [
+        *(f"{package} {version(package)}" for package in PACKAGES),
+        f"Python {platform.python_version()}",
+        f"PostgreSQL {await _version_of_database(database_url)}",
+        f"RabbitMQ {await _version_of_broker(broker_url)}",
+        f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores",
+    ]
+    return "; ".join(parts)
+
+
+async def _version_of_database(url: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        version: str = await connection.fetchval("SHOW server_version")
+    finally:
+        await connection.close()
+    return version
+
+
+async def _version_of_broker(url: str) -> str:
+    connection = await aiormq.connect(url)
+    try:
+        return str(connection.server_properties["version"])
+    finally:
+        await connection.close()
