@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mqjobs.model.errors import InvalidJobName, NotInUniqueJob, UnknownJob
+from mqjobs.model.errors import InvalidJobName, LeaseLost, NotInUniqueJob, UnknownJob
 from mqjobs.model.job import Job
 from mqjobs.model.message import Message, Outgoing
 from mqjobs.model.result import Result
@@ -314,6 +314,27 @@ async def test_children_can_be_created_only_on_the_runner_of_a_unique_jobs_callb
         with pytest.raises(NotInUniqueJob, match="a unique job's callback"):
             await mq.inside(lambda _, context: call(context.jobs))
         assert await roots(mq) == []
+
+
+async def test_no_children_and_no_dependent_messages_can_be_added_after_the_callback_has_ended(
+    stage: Stage,
+) -> None:
+    runners: list[JobRunner] = []
+
+    async def split(runner: JobRunner, job: RunningJob) -> bool:
+        runners.append(runner)
+        return await splitting("one", delay=LATER)(runner, job)
+
+    async with stage.running(unique(split), delayed(never)) as mq:
+        root_id = await mq.start(Work())
+        await mq.until((await mq.child_when_there(root_id, "work")).id, JobStatus.SUCCESS)
+        with pytest.raises(LeaseLost):
+            await runners[0].create_delayed("late", Piece())
+        with pytest.raises(LeaseLost):
+            await runners[0].add_dependent(Piece())
+        children, dependents = await mq.children(root_id), await mq.app.jobs.dependents(root_id)
+
+    assert (set(children), list(dependents)) == ({"work", "one"}, [])
 
 
 async def test_a_delayed_child_cannot_have_children_of_its_own(stage: Stage) -> None:

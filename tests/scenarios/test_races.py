@@ -22,6 +22,7 @@ from tests.support.processors import (
     delayed,
     never,
     returning,
+    splitting,
     unique,
 )
 from tests.support.topics import Note, Piece, SteadyPiece, Work
@@ -430,14 +431,46 @@ async def test_a_finish_under_an_old_lease_writes_nothing(stage: Stage, late: Jo
     assert (written, after) == (None, before)
 
 
+async def test_an_older_run_can_write_nothing_while_a_newer_one_runs(stage: Stage) -> None:
+    gate, runners = Gate(), list[tuple[JobRunner, RunningJob]]()
+
+    async def callback(runner: JobRunner, job: RunningJob) -> bool:
+        runners.append((runner, job))
+        return await gate(runner, job)
+
+    pace: dict[str, Any] = {"concurrency": 1, "prefetch": 1, "watch_interval": 600}
+    async with stage.running(unique(callback), delayed(never), consumers=2, **pace) as mq:
+        root_id = await mq.start(Work())
+        await gate.reached()
+        await mq.vanish(mq.consumer_of(gate.runs[0]))
+        await mq.deliver_again(mq.arrived[0])
+        await gate.reached(2)
+        runner, job = runners[0]
+        for write in (
+            lambda: job.report(progress=0.9, note="from the grave"),
+            lambda: runner.create_delayed("late", Piece()),
+            lambda: runner.create_delayed_many([("late", Piece())]),
+            lambda: runner.add_dependent(Note(text="late")),
+        ):
+            with pytest.raises(LeaseLost):
+                await write()
+        own, root = await mq.child(root_id, "work"), await mq.job(root_id)
+        dependents = await mq.app.jobs.dependents(root_id)
+
+    assert (own.lease, own.progress, own.data) == (2, 0.0, None)
+    assert (root.children, list(dependents)) == (1, [])
+
+
 async def test_an_outcome_that_is_written_twice_counts_once(stage: Stage) -> None:
-    async with stage.running(unique(never)) as mq:
-        sent = await mq.send(Work(), delay=LATER)
-        run = await mq.run_elsewhere((await mq.child(sent.job_id or 0, "work")).id)
+    split = splitting("one", "two", delay=LATER)
+    async with stage.running(unique(split), delayed(never)) as mq:
+        root_id = await mq.start(Work())
+        children = await children_after_split(mq, root_id, "two")
+        run = await mq.run_elsewhere(children["one"].id)
         first = await mq.finish(run, SUCCESS)
-        root = await mq.job(sent.job_id or 0)
+        root, child = await mq.job(root_id), await mq.job(run.id)
         second = await mq.finish(run, SUCCESS)
-        again = await mq.job(sent.job_id or 0)
+        after = await mq.job(root_id), await mq.job(run.id)
 
     assert (first, second) == (SUCCESS, SUCCESS)
-    assert (root.children_success, again) == (1, root)
+    assert (root.children_success, after) == (2, (root, child))

@@ -14,7 +14,7 @@ from mqjobs.app.settings import Settings
 from mqjobs.model.job import Job
 from mqjobs.model.message import Envelope, Message, Sent
 from mqjobs.model.result import Result
-from mqjobs.model.status import JobStatus
+from mqjobs.model.status import TERMINAL, JobStatus
 from mqjobs.model.topic import Topic
 from mqjobs.processing.context import Context
 from mqjobs.processing.middleware import Proceed
@@ -351,22 +351,20 @@ class Running:
         return await self.child(root_id, name)
 
     async def until(self, job_id: int, *statuses: JobStatus) -> Job:
-        """The job, once it has one of these statuses."""
+        """The job as it stands when it has one of these statuses."""
+        found = await self.job(job_id)
 
         async def is_there() -> bool:
-            return (await self.job(job_id)).status in statuses
+            nonlocal found
+            found = await self.job(job_id)
+            return found.status in statuses
 
         await eventually(is_there, what=f"job {job_id} {' or '.join(statuses)}")
-        return await self.job(job_id)
+        return found
 
     async def end(self, job_id: int) -> Job:
         """The job, once it has ended."""
-
-        async def has_ended() -> bool:
-            return (await self.job(job_id)).status.is_terminal
-
-        await eventually(has_ended, what=f"the end of job {job_id}")
-        return await self.job(job_id)
+        return await self.until(job_id, *TERMINAL)
 
     async def quiet(self, root_id: int, seconds: float = 7200) -> None:
         """Nothing has happened in this root for so long."""
