@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from mqjobs.model.errors import Redeliver
 from mqjobs.model.message import Envelope, Message
+from mqjobs.model.outcome import StopReason
 from mqjobs.model.result import Result
 from mqjobs.model.status import JobStatus
 from mqjobs.model.topic import Topic
@@ -365,30 +366,33 @@ async def test_an_attempt_that_takes_longer_than_its_topic_allows_has_failed(des
 
 async def test_a_timeout_that_finds_the_outcome_being_written_waits_for_it(desk: Desk) -> None:
     """The child is a success; its message must not end as a failure."""
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def succeed(runner: object, job: object) -> bool:
+        began.set()
+        await go_on.wait()
+        return True
 
     async def act(message: Message[Any], context: Context) -> Result:
         return Result.of(await context.jobs.run_delayed_by_message(message, succeed))
 
-    async def succeed(runner: object, job: object) -> bool:
-        held.set()
-        await go_on.wait()
-        return True
+    async def is_a_success() -> bool:
+        return (await desk.around.job(child.id)).status is JobStatus.SUCCESS
 
-    held, go_on = asyncio.Event(), asyncio.Event()
-    desk.processes(HastyPiece, act)
+    desk.processes(Piece, act)
     async with desk.around.splitting() as runner:
-        child = await runner.create_delayed("one", HastyPiece())
+        child = await runner.create_delayed("one", Piece())
     delivery = await desk.next_delivery()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(desk.execution().execute(delivery, desk.inbox))
-        await held.wait()
+        await began.wait()
         async with desk.around.held_up(child):
             go_on.set()
-            await eventually(lambda: desk.seen[0][1].attempt.stop_reason)
-    await desk.is_done()
+            await eventually(desk.around.somebody_waits)
+            desk.seen[0][1].attempt.stop(StopReason.TIMED_OUT)
+    await eventually(is_a_success)
 
-    assert (await desk.around.job(child.id)).status is JobStatus.SUCCESS
     assert not await desk.around.dead_letters()
     assert (await desk.parked())["job_id"] == child.id
 
