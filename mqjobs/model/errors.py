@@ -25,6 +25,8 @@ Redeliver is not an error: a processor raises it to ask for the message again.
 
 from datetime import timedelta
 
+LONGEST_WAIT = timedelta(days=3650)
+
 
 class MqjobsError(Exception):
     """The root of the tree; its text names the thing and the remedy."""
@@ -105,9 +107,11 @@ class RetryRefused(JobError):
 class Redeliver(Exception):
     """Raised by a processor or a job's callback: the message comes again after a delay.
 
-    `after` is a timedelta or seconds; without it the `redelivery_delay` setting holds (10 s).
+    `after` is a timedelta or seconds, up to 10 years; without it the `redelivery_delay` setting holds (10 s).
     """
 
     def __init__(self, after: timedelta | float | None = None) -> None:
         super().__init__("the processor asked for redelivery")
         self.after = timedelta(seconds=after) if isinstance(after, int | float) else after
+        if self.after is not None and not timedelta(0) <= self.after <= LONGEST_WAIT:
+            raise ValueError(f"Redeliver(after={after!r}): give 0 s to 10 years")

@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -47,9 +48,6 @@ class JobRun:
         try:
             with self._services.runs.held(job, lease, self._attempt):
                 value = await call()
-        except LeaseLost:
-            self._lose()
-            raise
         except Redeliver as redeliver:
             await self._finish(Redelivered(self._wait(redeliver)))
             raise
@@ -62,10 +60,14 @@ class JobRun:
         return status is JobStatus.SUCCESS
 
     async def _finish_raised(self, error: BaseException) -> None:
-        """Code that was stopped was stopped, whatever it raises while it cleans up."""
+        """Code that was stopped was stopped, whatever it raises while it cleans up.
+
+        Whether the lease is lost, the row decides: it may be held still, and then nobody else would end the job.
+        """
         match self._attempt.stop_reason:
             case StopReason.LEASE_LOST:
-                self._lose()
+                with suppress(LeaseLost):
+                    await self._finish(GivenBack())
             case StopReason.INTERRUPTED:
                 await self._finish(Stopped())
             case StopReason.SHUTDOWN:

@@ -24,6 +24,12 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
     assert drawn == there - {"MqjobsError", "Redeliver", "timedelta"}
 
 
+@pytest.mark.parametrize("after", [-1, timedelta(seconds=-1), timedelta.max])
+def test_a_wait_that_no_clock_can_add_is_an_error_of_who_asks(after: timedelta | float) -> None:
+    with pytest.raises(ValueError, match="give 0 s to 10 years"):
+        Redeliver(after)
+
+
 def test_asking_for_redelivery_is_no_error_of_ours() -> None:
     assert not issubclass(Redeliver, MqjobsError)
 

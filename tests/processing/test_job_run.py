@@ -66,6 +66,11 @@ async def execution(
         _ = task.cancelled() or task.exception()
 
 
+async def lose_lease(around: Surroundings, job: Job) -> None:
+    """The job goes to another run."""
+    await around.pool.execute("UPDATE mqjobs.job SET lease = lease + 1 WHERE id = $1", job.id)
+
+
 async def stopped_while_running(
     around: Surroundings, reason: StopReason, retry: Retry | None = None
 ) -> tuple[Job, Attempt]:
@@ -193,17 +198,50 @@ async def test_a_run_that_took_too_long_has_failed(around: Surroundings) -> None
 
 
 async def test_a_run_whose_lease_is_lost_writes_nothing(around: Surroundings) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    async with execution(around, job, attempt, asyncio.Event().wait) as task:
+        await eventually(lambda: job.id in around.services.runs.leases())
+        await lose_lease(around, job)
+        attempt.stop(StopReason.LEASE_LOST)
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+
+    assert (await around.job(job.id)).status is JobStatus.RUNNING
+    assert attempt.verdict is Verdict.SETTLED
+    assert not await around.outbox()
+
+
+async def test_a_run_whose_lease_was_believed_lost_is_given_back(around: Surroundings) -> None:
     job, attempt = await stopped_while_running(around, StopReason.LEASE_LOST)
 
-    assert job.status is JobStatus.RUNNING
+    assert (job.status, job.attempt) == (JobStatus.FAILED_REDELIVERED, 0)
+    [again] = await around.outbox()
+    assert again["message_id"] == attempt.envelope.id
     assert attempt.verdict is Verdict.SETTLED
+
+
+async def test_a_run_in_which_another_one_lost_its_lease_is_finished(around: Surroundings) -> None:
+    outer, inner = await around.claimed("outer"), await around.claimed("inner")
+    attempt = around.attempt()
+
+    async def lose() -> bool:
+        await lose_lease(around, inner)
+        return True
+
+    with pytest.raises(LeaseLost, match=f"job {inner.id}"):
+        await around.run(outer, attempt).execute(lambda: around.run(inner, attempt).execute(lose))
+
+    written = await around.job(outer.id)
+    assert written.status is JobStatus.FAILED
+    assert "LeaseLost: job" in (written.error or "")
 
 
 async def test_an_outcome_that_comes_too_late_is_not_written_and_the_run_is_told(
     around: Surroundings,
 ) -> None:
     job, attempt = await around.claimed(), around.attempt()
-    await around.pool.execute("UPDATE mqjobs.job SET lease = lease + 1 WHERE id = $1", job.id)
+    await lose_lease(around, job)
 
     with pytest.raises(LeaseLost, match=f"job {job.id} 'work' is no longer run under lease 1"):
         await around.run(job, attempt).execute(returning(value=True))
@@ -217,8 +255,12 @@ async def test_a_call_that_finds_the_lease_lost_ends_the_run_without_an_outcome(
 ) -> None:
     job, attempt = await around.claimed(), around.attempt()
 
+    async def call() -> bool:
+        await lose_lease(around, job)
+        raise LeaseLost("it is gone")
+
     with pytest.raises(LeaseLost):
-        await around.run(job, attempt).execute(raising(LeaseLost("it is gone")))
+        await around.run(job, attempt).execute(call)
 
     assert (await around.job(job.id)).status is JobStatus.RUNNING
     assert attempt.verdict is Verdict.SETTLED
