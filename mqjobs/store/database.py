@@ -94,8 +94,12 @@ async def _connect(dsn: str, size: int, connect_timeout: timedelta) -> Pool:
             raise ConfigurationError(
                 f"{where} refuses us: {error}; see MQJOBS_DATABASE_URL"
             ) from None
-        except (ValueError, asyncpg.ClientConfigurationError) as error:
-            raise ConfigurationError(f"MQJOBS_DATABASE_URL cannot be read: {error}") from None
+        except (ValueError, asyncpg.ClientConfigurationError):
+            # What the driver says quotes a password in which a / ? or # stands as it is.
+            raise ConfigurationError(
+                "MQJOBS_DATABASE_URL cannot be read: postgresql://user:password@host:port/database is expected, "
+                "with %2F %3F %23 for / ? # in a password, and no unknown option"
+            ) from None
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -116,5 +120,7 @@ def without_password(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "(unreadable address)"
+    if "@" in parts.path + parts.query + parts.fragment:
+        return "(unreadable address)"  # what is taken for the server may be a part of the password
     user = f"{parts.username}@" if parts.username else ""
     return f"{parts.scheme}://{user}{parts.hostname or 'local socket'}{port}{parts.path}"

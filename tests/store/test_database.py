@@ -65,6 +65,9 @@ def test_what_would_fail_again_is_none(error: Exception) -> None:
         ("postgresql:///jobs?host=/tmp", "postgresql://local socket/jobs"),
         ("postgresql://ann:se:cr@et@db/jobs", "postgresql://ann@db/jobs"),
         ("amqp://host:port/", "(unreadable address)"),
+        ("amqp://ann:12#3@db/", "(unreadable address)"),
+        ("postgresql://ann:12/3@db/jobs", "(unreadable address)"),
+        ("postgresql://ann:12?3@db/jobs", "(unreadable address)"),
     ],
 )
 def test_an_address_is_shown_without_what_is_secret_in_it(url: str, shown: str) -> None:
@@ -109,7 +112,17 @@ async def test_a_database_that_is_not_there_is_a_setting_to_mend(shared_url: str
             pass
 
 
-@pytest.mark.parametrize("url", ["mysql://ann:secret@db/jobs", "postgresql://db:port/jobs", "x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://ann:secret@db/jobs",
+        "postgresql://db:port/jobs",
+        "x",
+        "postgresql://ann:secret#1@db/jobs",
+        "postgresql://ann:secret/1@db/jobs",
+        "postgresql://ann:1?secret@db/jobs",
+    ],
+)
 async def test_an_address_that_cannot_be_read_names_the_variable_and_no_secret(url: str) -> None:
     with pytest.raises(ConfigurationError, match="MQJOBS_DATABASE_URL cannot be read") as refused:
         async with open_pool(url, connect_timeout=AT_ONCE):
