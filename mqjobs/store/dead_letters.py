@@ -141,7 +141,6 @@ def _refuse_lost_child(letter: KeptLetter, jobs: Sequence[_JobOfMessage]) -> Non
 
 async def _retry(connection: Connection, letter: KeptLetter, job_ids: Sequence[int]) -> Replayed:
     """The jobs send their message themselves."""
-    await connection.execute(SQL["forget_past_expiry"], job_ids)
     for job_id in job_ids:
         await retry(connection, job_id)
     await drop(connection, [letter.id])

@@ -37,10 +37,14 @@ async def retry(connection: Connection, job_id: int) -> int:
 
 
 def next_message(row: asyncpg.Record) -> Envelope:
-    """The message that asks for this child again, from what its row keeps."""
+    """The message that asks for this child again, from what its row keeps.
+
+    It comes to the queue that it came from when the job was created: others that take its topic are done with it.
+    """
     return Envelope(
         id=row["message_id"],
         topic=row["topic"],
+        queue=row["queue"],
         body=row["body"],
         priority=Priority(row["priority"]),
         sent_at=row["created_at"],

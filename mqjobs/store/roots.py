@@ -144,10 +144,11 @@ async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobS
 def _message(new: NewRoot) -> tuple[object, ...]:
     envelope = new.envelope
     if envelope is None:
-        return (None,) * 6
+        return (None,) * 7
     return (
         envelope.id,
         envelope.topic,
+        envelope.queue,
         envelope.body,
         json.dumps(dict(envelope.headers)),
         int(envelope.priority),

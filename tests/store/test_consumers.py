@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from mqjobs.model.job import Job
+from mqjobs.model.message import Binding
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.status import JobStatus
 from mqjobs.store.consumers import (
@@ -19,7 +20,7 @@ from mqjobs.store.consumers import (
     register,
 )
 from mqjobs.store.interrupts import interrupt
-from mqjobs.store.messages import insert_messages
+from mqjobs.store.messages import bind, insert_messages
 from mqjobs.store.roots import NewRoot, RootFound, create_root
 from tests.support.envelopes import an_envelope
 from tests.support.stored_jobs import QUEUE, TOPIC, StoredJobs, connected
@@ -111,6 +112,19 @@ async def test_what_ran_in_a_dead_consumer_is_to_run_again_and_the_attempt_does_
     assert row["lease"] == job.lease + 1
     [message] = await work.connection.fetch("SELECT * FROM mqjobs.message")
     assert (message["message_id"], message["attempt"]) == (row["message_id"], 1)
+
+
+async def test_what_is_to_run_again_comes_to_the_queue_in_which_the_job_was_created_alone(
+    work: StoredJobs,
+) -> None:
+    await bind(work.connection, [Binding("here", TOPIC), Binding("elsewhere", TOPIC)])
+    root = await work.root(envelope=an_envelope(TOPIC, queue="here"))
+    await work.run(root.own_child_id, await work.consumer(alive=False))
+
+    await reap(work.connection, crashes_allowed=3)
+
+    [message] = await work.connection.fetch("SELECT * FROM mqjobs.message")
+    assert message["queue"] == "here"
 
 
 async def test_a_job_under_which_consumers_die_again_and_again_has_failed_and_says_so(

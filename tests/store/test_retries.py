@@ -53,6 +53,18 @@ async def test_a_failed_child_is_new_again_and_its_message_comes_as_it_was(
     assert (message["message_id"], message["priority"]) == (child["message_id"], 3)
 
 
+async def test_a_child_that_expired_is_retried_although_its_time_is_over(work: StoredJobs) -> None:
+    _root_id, children = await failed_root(work)
+    await work.connection.execute(
+        "UPDATE mqjobs.job SET expires_at = now() - interval '1 h' WHERE id = $1", children["bad"]
+    )
+
+    await retry(work.connection, children["bad"])
+
+    [message] = await outbox(work)
+    assert message["expires_at"] is None
+
+
 async def test_its_root_runs_again_and_ends_again(work: StoredJobs) -> None:
     root_id, children = await failed_root(work)
 

@@ -36,10 +36,6 @@ SELECT child.id, child.status, root.name, child.is_own_child AND root.started_at
             WHERE owned.root_id IS NULL AND owned.owner_id = $2)
  ORDER BY root.id, child.id
 
--- name: forget_past_expiry
--- Jobs that are to run once more although the time for it is over.
-UPDATE mqjobs.job SET expires_at = NULL WHERE id = ANY($1::bigint[]) AND expires_at <= clock_timestamp()
-
 -- name: revive
 -- From a dead letter to a message in the outbox, in the queue that it had, as at its first attempt; under another
 -- id if one is given. Without a queue it goes to those that take its topic by then.

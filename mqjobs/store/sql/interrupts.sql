@@ -37,9 +37,11 @@ SELECT id, status, topic IS NOT NULL AS has_message FROM mqjobs.job
 
 -- name: retry_children
 -- The next lease number sees to it that the run before, should it write its outcome again, does not find it there.
+-- Who asks for another run asks for it although the time for it is over.
 UPDATE mqjobs.job
    SET status = 'new', lease = lease + 1, retries = retries + 1, attempt = 0, crashes = 0, interrupted = false,
-       stopped_at = NULL, error = NULL, progress = 0
+       stopped_at = NULL, error = NULL, progress = 0,
+       expires_at = CASE WHEN expires_at > clock_timestamp() THEN expires_at END
   FROM (SELECT id AS was_id, status AS was FROM mqjobs.job WHERE id = ANY($1::bigint[])) AS before
  WHERE id = before.was_id AND before.was IN ('failed', 'cancelled')
 RETURNING *, before.was
