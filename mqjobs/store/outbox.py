@@ -17,7 +17,7 @@ async def due(
 
     `only_unrouted`: those that had no queue when they were written, because the others need no relay.
     """
-    rows = await connection.fetch(SQL["due"], limit, only_unrouted)
+    rows = await connection.fetch(SQL["due_without_queue" if only_unrouted else "due"], limit)
     return [(row["id"], envelope_of(row)) for row in rows]
 
 

@@ -193,3 +193,31 @@ async def test_consumers_are_shown_with_what_they_run(stored: StoredJobs) -> Non
     assert (first.id, first.is_alive, first.running) == (busy, True, 4)
     assert [job.name for job in first.jobs] == ["work", "a"]
     assert (second.id, second.is_alive, second.running, second.jobs) == (idle, False, 0, [])
+
+
+async def test_roots_are_listed_without_a_look_at_those_of_other_statuses(
+    stored: StoredJobs,
+) -> None:
+    await many_roots(stored)
+    looked_at = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) " + job_reports.SQL["roots"]
+
+    plan = await stored.connection.fetch(looked_at, ["running", "new"], job_reports.LAST_ID, "", 50)
+
+    assert not any("Rows Removed by Filter" in line for (line,) in plan), plan
+
+
+async def many_roots(stored: StoredJobs) -> None:
+    """Few active roots among many ended ones, and many children that wait."""
+    await stored.connection.execute(
+        "INSERT INTO mqjobs.job (id, owner_id, name, status, children, children_success, stopped_at) "
+        "SELECT n, n::text, 'ended', 'success', 1, 1, now() FROM generate_series(1, 10000) AS n"
+    )
+    await stored.connection.execute(
+        "INSERT INTO mqjobs.job (id, owner_id, name, status, children) "
+        "SELECT n, n::text, 'active', 'running', 1000 FROM generate_series(10001, 10010) AS n"
+    )
+    await stored.connection.execute(
+        "INSERT INTO mqjobs.job (id, root_id, name) "
+        "SELECT 20000 + n, 10001 + n % 10, n::text FROM generate_series(1, 30000) AS n"
+    )
+    await stored.connection.execute("ANALYZE mqjobs.job")

@@ -104,3 +104,18 @@ async def test_nothing_is_done_about_nothing(connection: Connection) -> None:
     await outbox.make_dead(connection, [], reason="unroutable", detail="no queue")
 
     assert len(await due(connection)) == 1
+
+
+async def test_what_waits_in_queues_is_not_looked_at_for_what_has_none(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        "INSERT INTO mqjobs.message (message_id, topic, queue, body, priority) "
+        "SELECT gen_random_uuid(), 't', 'q', '', n % 5 FROM generate_series(1, 20000) AS n"
+    )
+    await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    await connection.execute(f"PREPARE relay AS {outbox.SQL['due_without_queue']}")
+
+    plan = await connection.fetch("EXPLAIN (ANALYZE, BUFFERS OFF) EXECUTE relay (500)")
+
+    assert not any("Rows Removed by Filter" in line for (line,) in plan), plan

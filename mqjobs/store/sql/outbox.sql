@@ -2,7 +2,14 @@
 -- Messages that are due to go out; rows that another relay has in hand are left to it.
 SELECT * FROM mqjobs.message
  WHERE dead_at IS NULL AND consumer_id IS NULL AND available_at <= clock_timestamp()
-   AND (queue IS NULL OR NOT $2::boolean)
+ ORDER BY available_at, id
+ LIMIT $1
+   FOR UPDATE SKIP LOCKED
+
+-- name: due_without_queue
+-- Those of them that no queue takes: they are found without a look at those that wait in queues.
+SELECT * FROM mqjobs.message
+ WHERE dead_at IS NULL AND consumer_id IS NULL AND available_at <= clock_timestamp() AND queue IS NULL
  ORDER BY available_at, id
  LIMIT $1
    FOR UPDATE SKIP LOCKED

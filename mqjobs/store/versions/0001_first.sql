@@ -90,7 +90,7 @@ CREATE INDEX job_open_children ON mqjobs.job (root_id, id)
 CREATE INDEX job_running_by_consumer ON mqjobs.job (consumer_id)
     WHERE root_id IS NOT NULL AND status = 'running';
 CREATE INDEX job_roots ON mqjobs.job (status, id) WHERE root_id IS NULL;
-CREATE INDEX job_newest_roots ON mqjobs.job (id) WHERE root_id IS NULL;
+CREATE INDEX job_active_roots ON mqjobs.job (id) WHERE root_id IS NULL AND status IN ('new', 'running');
 CREATE INDEX job_children_by_status ON mqjobs.job (root_id, status, id) WHERE root_id IS NOT NULL;
 CREATE INDEX job_ended_roots ON mqjobs.job (status, stopped_at)
     WHERE root_id IS NULL AND stopped_at IS NOT NULL;
@@ -152,6 +152,8 @@ CREATE TABLE mqjobs.message (
 );
 
 CREATE INDEX message_due ON mqjobs.message (available_at, id) WHERE dead_at IS NULL AND consumer_id IS NULL;
+CREATE INDEX message_without_queue ON mqjobs.message (available_at, id)
+    WHERE dead_at IS NULL AND consumer_id IS NULL AND queue IS NULL;
 CREATE INDEX message_in_queue ON mqjobs.message (queue, priority, available_at, id)
     WHERE dead_at IS NULL AND consumer_id IS NULL;
 CREATE INDEX message_taken ON mqjobs.message (consumer_id) WHERE consumer_id IS NOT NULL;
