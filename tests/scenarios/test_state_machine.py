@@ -6,7 +6,6 @@ many sequences of events are tried.
 """
 
 import os
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -23,11 +22,11 @@ from tests.support.job_bench import CRASHES_ALLOWED, open_bench
 from tests.support.job_calls import bear, birth
 from tests.support.job_model_calls import Outcome, Request
 from tests.support.job_order_rules import OrderRules
-from tests.support.job_run_rules import CANCELLED, CHILD_NAMES, ENDING, WAITS_FOR, RunRules
-from tests.support.job_steps import CONSUMER, CONSUMERS, PICK, chosen, in_order
+from tests.support.job_overtaking import OVERTAKING, Overtaking
+from tests.support.job_run_rules import CANCELLED, CHILD_NAMES, ENDING, OUTCOME, WAITS_FOR, RunRules
+from tests.support.job_steps import CONSUMER, CONSUMERS, PICK, STALE_AFTER, chosen, in_order
 
-EXAMPLES = int(os.environ.get("MQJOBS_TEST_EXAMPLES", "200"))
-STALE_AFTER = timedelta(seconds=1800)
+EXAMPLES = int(os.environ.get("MQJOBS_TEST_EXAMPLES", "120"))
 NAME = st.sampled_from(["mail", "prices"])
 
 
@@ -182,6 +181,19 @@ class JobMachine(OrderRules, RunRules):
         for run in latest.values():
             if (run.child.id, run.lease) in told:
                 self.finish((run, CANCELLED))
+
+    # Races
+
+    @precondition(lambda self: any(not root.has_ended for root in self.model.roots))
+    @rule(pick=PICK, first=OVERTAKING, second=OVERTAKING, outcome=OUTCOME)
+    def overtake(self, pick: int, first: Overtaking, second: Overtaking, outcome: Outcome) -> None:
+        """Two calls about one root: the second comes before the first has committed, and follows it all the same."""
+        root = self.some_root(pick, only_open=True)
+        self.beat(CONSUMERS[0])
+        earlier, later = first(self, root, pick, outcome), second(self, root, pick + 1, outcome)
+        answers = self.bench.overtake(earlier.call, later.call)
+        earlier.settle(answers[0])
+        later.settle(answers[1])
 
     # Time
 

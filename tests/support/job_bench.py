@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 
+from mqjobs.model.errors import MqjobsError
 from mqjobs.model.message import Binding, Envelope
 from mqjobs.model.stopped import RootJobStopped
 from mqjobs.model.topic import definition_of
@@ -19,6 +20,7 @@ from mqjobs.store.database import Connection, Pool, open_pool
 from mqjobs.store.job_store import JobStore, transaction
 from mqjobs.store.messages import bind
 from mqjobs.store.reconciling import reconcile
+from tests.support.waiting import eventually
 
 AnswerT = TypeVar("AnswerT")
 Call = Callable[[Connection], Awaitable[AnswerT]]
@@ -56,6 +58,10 @@ class Bench:
     def race(self, calls: Sequence[Call[AnswerT]]) -> list[AnswerT]:
         """The answers of calls that run at the same time, each on a connection of its own."""
         return self._runner.run(_together([self._in_transaction(call) for call in calls]))
+
+    def overtake(self, first: Call[Any], second: Call[Any]) -> tuple[Any, Any]:
+        """The answers of two calls, or what they raised; the second gets as far as it can before the first commits."""
+        return self._runner.run(self._overtaken(first, second))
 
     def meet(self, ask: Callable[[JobStore], Sequence[Awaitable[AnswerT]]]) -> list[AnswerT]:
         """The answers of calls that meet in a job store, and so share a transaction."""
@@ -123,6 +129,21 @@ class Bench:
             )
         )
 
+    async def _overtaken(self, first: Call[Any], second: Call[Any]) -> tuple[Any, Any]:
+        async with self._pool.acquire() as earlier, self._pool.acquire() as later:
+            pid = await later.fetchval("SELECT pg_backend_pid()")
+            async with asyncio.TaskGroup() as group, earlier.transaction():
+                first_answer = await _answer(earlier, first)
+                task = group.create_task(_answer(later, second))
+                await eventually(lambda: task.done() or self._is_blocked(pid))
+        return first_answer, task.result()
+
+    async def _is_blocked(self, pid: int) -> bool:
+        blocked: bool = await self._pool.fetchval(
+            "SELECT cardinality(pg_blocking_pids($1)) > 0", pid
+        )
+        return blocked
+
     async def _in_transaction(self, call: Call[AnswerT]) -> AnswerT:
         async with transaction(self._pool) as connection:
             return await call(connection)
@@ -133,7 +154,8 @@ def open_bench(url: str) -> Iterator[Bench]:
     """The bench over this database, which nobody else writes to."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         stack = AsyncExitStack()
-        pool = runner.run(stack.enter_async_context(open_pool(url, size=4)))
+        hasty = f"{url}{'&' if '?' in url else '?'}synchronous_commit=off"
+        pool = runner.run(stack.enter_async_context(open_pool(hasty, size=4)))
         try:
             yield Bench(runner, pool)
         finally:
@@ -142,6 +164,15 @@ def open_bench(url: str) -> Iterator[Bench]:
 
 def a_consumer(consumer_id: UUID) -> ConsumerInfo:
     return ConsumerInfo(consumer_id, "host", 1, "0", ["tests"])
+
+
+async def _answer(connection: Connection, call: Call[Any]) -> Any:
+    """What the call answers, or raises; then nothing is written."""
+    try:
+        async with connection.transaction():
+            return await call(connection)
+    except MqjobsError as error:
+        return type(error)
 
 
 async def repairs(connection: Connection, jobs: Sequence[asyncpg.Record]) -> list[str]:

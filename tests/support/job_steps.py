@@ -32,6 +32,7 @@ CONSUMER = st.sampled_from(CONSUMERS)
 SUCCESS = Outcome(JobStatus.SUCCESS)
 FAILED = Outcome(JobStatus.FAILED, "ValueError: no")
 SENT_AT = datetime(2030, 1, 1, tzinfo=UTC)
+STALE_AFTER = timedelta(seconds=1800)
 PARKED_FOR = timedelta(seconds=5)
 
 

@@ -1,0 +1,119 @@
+"""Calls that overtake each other: one looks around before another, that came first, has committed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mqjobs.store import consumers, interrupts, retries
+from mqjobs.store.claims import claim_children
+from mqjobs.store.finishes import finish_children
+from tests.support import job_model_calls, job_model_orders
+from tests.support.job_bench import CRASHES_ALLOWED, Call
+from tests.support.job_calls import bear, birth, possible, written
+from tests.support.job_model import Root
+from tests.support.job_model_calls import Outcome
+from tests.support.job_steps import CONSUMERS, STALE_AFTER, JobSteps, answer_of, chosen
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call, and what holds its answer against the model's."""
+
+    call: Call[Any]
+    settle: Callable[[Any], None]
+
+
+Overtaking = Callable[[JobSteps, Root, int, Outcome], Step]
+"""Makes a step about a root; the number picks a child or a run of it."""
+
+
+def send(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    wanted, envelope = machine.request(root.name, STALE_AFTER)
+
+    def settle(answer: Any) -> None:
+        machine.born(wanted, answer)
+
+    return Step(bear(birth(wanted, envelope), envelope), settle)
+
+
+def claim(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    child = chosen(root.children, pick)
+    wanted = machine.claim(child, CONSUMERS[0])
+
+    def settle(answers: Any) -> None:
+        machine.answered(child, wanted, answers[0], None)
+
+    call = partial(claim_children, claims=[wanted], crashes_allowed=CRASHES_ALLOWED)
+    return Step(call, settle)
+
+
+def finish(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    """Where nothing of the root runs, an interrupt."""
+    runs = [run for run in machine.runs if run.child.root is root]
+    if not runs:
+        return interrupt_child(machine, root, pick, outcome)
+    run = chosen(runs, pick)
+    ending = (run, possible(run, outcome))
+
+    def settle(answers: Any) -> None:
+        machine.ended([ending], answers)
+
+    return Step(partial(finish_children, runs=[written(*ending)]), settle)
+
+
+def interrupt_root(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    call = partial(interrupts.interrupt, job_id=root.id)
+    return Step(call, same_as(lambda: job_model_orders.interrupt_root(machine.model, root)))
+
+
+def interrupt_child(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    child = chosen(root.children, pick)
+    call = partial(interrupts.interrupt, job_id=child.id)
+    return Step(call, same_as(lambda: job_model_orders.interrupt_child(machine.model, child)))
+
+
+def cancel_if_new(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    call = partial(interrupts.cancel_if_new, owner_id=root.owner_id)
+    return Step(call, same_as(lambda: job_model_orders.cancel_if_new(machine.model, root.owner_id)))
+
+
+def retry_root(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    call = partial(retries.retry, job_id=root.id)
+    return Step(call, same_as(lambda: job_model_orders.retry_root(machine.model, root)))
+
+
+def retry_child(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    child = chosen(root.children, pick)
+    call = partial(retries.retry, job_id=child.id)
+    return Step(call, same_as(lambda: job_model_orders.retry_child(machine.model, child)))
+
+
+def reap(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+    call = partial(consumers.reap, crashes_allowed=CRASHES_ALLOWED)
+    return Step(call, same_as(lambda: job_model_calls.reap(machine.model)))
+
+
+OVERTAKING: st.SearchStrategy[Overtaking] = st.sampled_from(
+    [
+        send,
+        claim,
+        finish,
+        finish,
+        interrupt_root,
+        interrupt_child,
+        cancel_if_new,
+        retry_root,
+        retry_child,
+        reap,
+    ]
+)
+
+
+def same_as(expected: Callable[[], object]) -> Callable[[Any], None]:
+    def settle(answer: Any) -> None:
+        assert answer == answer_of(expected)
+
+    return settle
