@@ -14,6 +14,7 @@ from mqjobs.model.status import JobStatus
 from mqjobs.model.stopped import RootJobStopped
 from mqjobs.processing.job_runner import JobRunner
 from mqjobs.processing.running_job import RunningJob
+from mqjobs.store.roots import Moved, move_roots
 from tests.support.consuming import Running, Stage
 from tests.support.processors import (
     LATER,
@@ -165,6 +166,26 @@ async def test_a_root_without_children_ends_once(either: Stage) -> None:
 
     assert [(root.status, root.children) for root in ended] == [(SUCCESS, 1)] * TIMES
     assert [ends_of(told, root_id) for root_id in roots] == [[SUCCESS]] * TIMES
+
+
+async def test_a_root_that_has_ended_does_not_end_again_whatever_is_said_of_its_children(
+    stage: Stage,
+) -> None:
+    told, notes = Hearing(RootJobStopped), Hearing()
+
+    async def callback(runner: JobRunner, job: RunningJob) -> bool:
+        await runner.add_dependent(Note(text="done"))
+        return True
+
+    async with stage.running(unique(callback), told, notes) as mq:
+        root = await mq.end(await mq.start(Work()))
+        async with mq.transaction() as connection:
+            await move_roots(connection, [Moved(root.id, FAILED), Moved(root.id, None)])
+        await mq.settled()
+        after = await mq.job(root.id)
+
+    assert after == root
+    assert (ends_of(told, root.id), notes.texts) == ([SUCCESS], ["done"])
 
 
 async def test_a_root_whose_callback_returns_none_ends_once_as_failed(either: Stage) -> None:
