@@ -197,8 +197,9 @@ async def test_a_message_is_tried_as_often_as_its_topic_says_and_then_a_dead_let
     envelope = a_note(topic="tests.steady_note")
 
     await desk.execute(envelope)
-    assert (await desk.parked())["attempt"] == 2
-    await desk.execution().execute(await desk.next_delivery(), desk.inbox)
+    again = await desk.next_delivery()
+    assert (again.envelope.id, again.envelope.attempt) == (envelope.id, 2)
+    await desk.execution().execute(again, desk.inbox)
 
     letter = await desk.letter()
     assert (letter["dead_reason"], letter["attempt"]) == ("failed", 2)
