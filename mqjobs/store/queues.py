@@ -76,12 +76,6 @@ async def free_all_taken_but(
     await connection.execute(SQL["free_all_taken_but"], consumer_id, queues, list(known))
 
 
-async def release_taken_by(connection: Connection, consumer_ids: Sequence[UUID]) -> int:
-    """Everything that these consumers took is free again, for they are gone; how many those were."""
-    released: int = await connection.fetchval(SQL["release_taken_by"], consumer_ids)
-    return released
-
-
 async def queue_counts(connection: Connection, queues: Sequence[str]) -> list[QueueCounts]:
     """What is in these queues, in the order given; one unbound and empty is left out."""
     return [QueueCounts(*row) for row in await connection.fetch(SQL["queue_counts"], queues)]

@@ -22,7 +22,6 @@ from mqjobs.store.queues import (
     free_taken,
     purge,
     queue_counts,
-    release_taken_by,
     take_messages,
 )
 from tests.support.envelopes import an_envelope
@@ -153,14 +152,6 @@ async def test_all_that_nobody_knows_of_is_freed(connection: Connection) -> None
     await take(connection, "r")
     await free_all_taken_but(connection, US, ["q"], {known.row_id})
     assert await taken_by(connection, US) == [b"known", b"elsewhere"]
-
-
-async def test_what_the_dead_took_is_free_again(connection: Connection) -> None:
-    await put(connection, b"a", b"b", b"c")
-    await take(connection, limit=2)
-    await take(connection, limit=1, consumer_id=THEM)
-    assert await release_taken_by(connection, [US, uuid7()]) == 2
-    assert bodies(await take(connection)) == [b"a", b"b"]
 
 
 async def test_purging_takes_what_waits_now_or_for_later_and_no_more(

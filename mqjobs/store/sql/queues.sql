@@ -39,15 +39,6 @@ UPDATE mqjobs.message SET consumer_id = NULL
 UPDATE mqjobs.message SET consumer_id = NULL
  WHERE consumer_id = $1 AND queue = ANY($2::text[]) AND id <> ALL($3::bigint[]) AND dead_at IS NULL
 
--- name: release_taken_by
--- Everything that these consumers took goes back to its queue.
-WITH released AS (
-    UPDATE mqjobs.message SET consumer_id = NULL
-     WHERE consumer_id = ANY($1::uuid[]) AND dead_at IS NULL
-    RETURNING id
-)
-SELECT count(*) FROM released
-
 -- name: queue_counts
 -- How full these queues are; one that no topic is bound to and that holds no message is not there.
 SELECT asked.queue,
