@@ -27,8 +27,8 @@ class NotThere(Refused):
     """The queue or exchange is not there."""
 
 
-class DeclaredOtherwise(Refused):
-    """The queue or exchange is there, with other arguments."""
+class PreconditionFailed(Refused):
+    """The queue or exchange is there, with other arguments; or the message is larger than the broker takes."""
 
 
 class Unwritable(Exception):
@@ -59,7 +59,7 @@ def _meaning_of(error: Exception) -> Refused | BrokerUnavailable:
         case ChannelNotFoundEntity():
             return NotThere(text)
         case ChannelPreconditionFailed():
-            return DeclaredOtherwise(text)
+            return PreconditionFailed(text)
         case ChannelAccessRefused() | AuthenticationError() | ProbableAuthenticationError():
             return Refused(text)
         case InvalidFrameError() if "Connection.OpenOk" in text:

@@ -10,7 +10,7 @@ from mqjobs.model.errors import BrokerUnavailable
 from mqjobs.model.message import Envelope
 from mqjobs.transport.rabbitmq.channel import Channel
 from mqjobs.transport.rabbitmq.connection import Connection
-from mqjobs.transport.rabbitmq.driver import Refused, Unwritable
+from mqjobs.transport.rabbitmq.driver import PreconditionFailed, Refused, Unwritable
 from mqjobs.transport.rabbitmq.envelope import properties_of
 from mqjobs.transport.seam import Publication
 
@@ -34,17 +34,36 @@ class AmqpPublisher:
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
         """What became of each, in the order given; BrokerUnavailable where that is not known of all.
 
-        A message that AMQP cannot carry is unroutable: no queue will ever have it.
+        A message that AMQP cannot carry or the broker refuses is unroutable: no queue will ever have it.
         """
+        try:
+            return await self._publish_together(envelopes)
+        except PreconditionFailed:
+            # The broker closed the channel over one of them, and does not say over which.
+            return [await self._publish_apart(one) for one in envelopes]
+
+    async def _publish_together(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
         channel = await self._open_channel()
         await channel.check_listening()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._publish(channel, one)) for one in envelopes]
         except ExceptionGroup as failures:
-            first = failures.exceptions[0]
+            [first, *_] = (failures.subgroup(PreconditionFailed) or failures).exceptions
             raise first from first.__cause__
         return [task.result() for task in tasks]
+
+    async def _publish_apart(self, envelope: Envelope) -> Publication:
+        """On a channel of its own: where that is closed, it is over this message."""
+        channel = await self._connection.open_channel(confirms=True)
+        try:
+            is_confirmed = await self._send(channel, envelope)
+        except PreconditionFailed as error:
+            log.error("message_refused", message_id=str(envelope.id), error=str(error))
+            is_confirmed = False
+        finally:
+            await channel.close()
+        return Publication.CONFIRMED if is_confirmed else Publication.UNROUTABLE
 
     async def _open_channel(self) -> Channel:
         async with self._opening:
@@ -78,5 +97,7 @@ class AmqpPublisher:
         except Unwritable as error:
             log.error("message_unwritable", message_id=str(envelope.id), error=str(error))
             return False
+        except PreconditionFailed:
+            raise
         except Refused as error:
             raise BrokerUnavailable(f"RabbitMQ closed the channel: {error}") from error

@@ -13,7 +13,7 @@ from mqjobs.model.message import Binding, Envelope
 from mqjobs.transport.background import in_background
 from mqjobs.transport.rabbitmq.channel import Channel
 from mqjobs.transport.rabbitmq.connection import Connection
-from mqjobs.transport.rabbitmq.driver import DeclaredOtherwise, NotThere, Refused
+from mqjobs.transport.rabbitmq.driver import NotThere, PreconditionFailed, Refused
 from mqjobs.transport.rabbitmq.envelope import CLASSIC_LEVELS, QUORUM_LEVELS
 from mqjobs.transport.rabbitmq.inbox import AmqpInbox
 from mqjobs.transport.rabbitmq.publisher import AmqpPublisher
@@ -86,8 +86,8 @@ class AmqpTransport:
         await channel.declare_exchange(self._exchange)
         try:
             await channel.declare_queue(queue, self._queue_arguments())
-        except DeclaredOtherwise as error:
-            raise DeclaredOtherwise(
+        except PreconditionFailed as error:
+            raise PreconditionFailed(
                 f"the queue {queue!r} is there already, but not as our {self._queue_type} queue "
                 f"({error}): set MQJOBS_QUEUE_TYPE to what it is, or delete it once it is empty"
             ) from error

@@ -1,8 +1,8 @@
 """What is true of RabbitMQ alone: losing it, finding it again, and what it refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -237,6 +237,40 @@ async def test_a_message_that_amqp_cannot_carry_stops_no_other(rabbitmq_carrier:
             Publication.CONFIRMED,
         ]
         assert await transport.purge(queue) == 2
+
+
+@contextmanager
+def taking_no_more_than(size: int, broker: Broker) -> Iterator[None]:
+    """Within the block the broker refuses messages that are larger, on channels that are opened then."""
+    variable = "rabbit, max_message_size"
+    usual = broker.rabbitmqctl("eval", f"element(2, application:get_env({variable})).").strip()
+    broker.rabbitmqctl("eval", f"application:set_env({variable}, {size}).")
+    try:
+        yield
+    finally:
+        broker.rabbitmqctl("eval", f"application:set_env({variable}, {usual}).")
+
+
+async def test_a_message_that_the_broker_refuses_stops_no_other(
+    rabbitmq_carrier: Carrier, broker: Broker
+) -> None:
+    queue = rabbitmq_carrier.queue("refused")
+    with taking_no_more_than(50_000, broker):
+        async with rabbitmq_carrier.open() as transport:
+            await transport.declare([Binding(queue, "t")])
+            large = an_envelope("t", body=b" " * 60_000)
+            envelopes = [an_envelope("t"), large, an_envelope("t")]
+
+            with capture_logs() as logs:
+                published = await transport.publish(envelopes)
+
+            assert published == [
+                Publication.CONFIRMED,
+                Publication.UNROUTABLE,
+                Publication.CONFIRMED,
+            ]
+            assert await transport.publish([an_envelope("t")]) == [Publication.CONFIRMED]
+    assert [line["event"] for line in logs] == ["message_refused"]
 
 
 async def test_the_largest_headers_that_fit_arrive(rabbitmq_carrier: Carrier) -> None:
