@@ -130,7 +130,12 @@ class Consumer:
             "reaper": run_reaper(
                 store, over, interval=pace.reap_interval, crashes_allowed=pace.crashes_allowed
             ),
-            "reconciler": run_reconciler(store, over, interval=pace.reconcile_interval),
+            "reconciler": run_reconciler(
+                store,
+                over,
+                interval=pace.reconcile_interval,
+                needs_relay=self.transport.needs_relay,
+            ),
         }
         return [
             beside.create_task(service, name=f"mqjobs {name}") for name, service in services.items()

@@ -17,15 +17,21 @@ LATE = timedelta(minutes=5)
 PAGE = 100
 
 
-async def run_reconciler(store: JobStore, stop: asyncio.Event, *, interval: timedelta) -> None:
-    """Look after each interval until stopped, at active roots in which nothing has happened for a minute."""
+async def run_reconciler(
+    store: JobStore, stop: asyncio.Event, *, interval: timedelta, needs_relay: bool
+) -> None:
+    """Look after each interval until stopped, at active roots in which nothing has happened for a minute.
+
+    And into the outbox, where it needs a relay: where it is the queue, what waits there long may wait.
+    """
     async for _ in every(interval, stop):
+        if needs_relay:
+            await patiently("the reconciler", lambda: tell_overdue(store))
         await patiently("the reconciler", lambda: reconcile_quiet_roots(store))
 
 
 async def reconcile_quiet_roots(store: JobStore, quiet_for: timedelta = QUIET_FOR) -> int:
     """One look at every such root; how many were repaired. Every repair is a warning."""
-    await _tell_overdue(store)
     repaired, after = 0, 0
     while root_ids := await _quiet_roots(store, quiet_for, after):
         for root_id in root_ids:
@@ -34,7 +40,8 @@ async def reconcile_quiet_roots(store: JobStore, quiet_for: timedelta = QUIET_FO
     return repaired
 
 
-async def _tell_overdue(store: JobStore) -> None:
+async def tell_overdue(store: JobStore) -> None:
+    """A warning where messages in the outbox should have gone out long ago."""
     async with store.pool.acquire() as connection:
         late = await reconciling.overdue(connection, LATE)
     if late:

@@ -14,6 +14,7 @@ from tests.support.surroundings import Surroundings
 from tests.support.waiting import eventually
 
 NOW = timedelta(0)
+OFTEN = timedelta(milliseconds=20)
 
 
 async def spoil(around: Surroundings, root_id: int, change: str) -> None:
@@ -81,14 +82,25 @@ async def test_a_root_whose_children_were_deleted_by_hand_does_not_end_the_consu
     assert (await around.job(job.root_id)).status is JobStatus.RUNNING
 
 
-async def test_messages_that_should_be_gone_for_long_are_told_of(around: Surroundings) -> None:
+@pytest.mark.parametrize(("needs_relay", "told"), [(True, [("outbox_overdue", 1)]), (False, [])])
+async def test_messages_that_a_relay_should_have_carried_long_ago_are_told_of(
+    around: Surroundings, needs_relay: bool, told: list[tuple[str, int]]
+) -> None:
     await around.services.store.send([an_envelope("tests.note")])
     await around.pool.execute("UPDATE mqjobs.message SET available_at = now() - interval '1 h'")
+    job, stop = await around.claimed(), asyncio.Event()
+    await spoil(around, job.root_id or 0, "children = 9")
 
     with capture_logs() as lines:
-        await reconcile_quiet_roots(around.services.store)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                run_reconciler(around.services.store, stop, interval=OFTEN, needs_relay=needs_relay)
+            )
+            await eventually(lambda: any(line["event"] == "reconciled" for line in lines))
+            stop.set()
 
-    assert [(line["event"], line["messages"]) for line in lines] == [("outbox_overdue", 1)]
+    overdue = [line for line in lines if line["event"] != "reconciled"]
+    assert [(line["event"], line["messages"]) for line in overdue] == told
 
 
 async def test_it_looks_again_and_again_until_stopped(around: Surroundings) -> None:
@@ -99,7 +111,7 @@ async def test_it_looks_again_and_again_until_stopped(around: Surroundings) -> N
 
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            run_reconciler(around.services.store, stop, interval=timedelta(milliseconds=20))
+            run_reconciler(around.services.store, stop, interval=OFTEN, needs_relay=True)
         )
         for _ in range(2):
             await spoil(around, job.root_id or 0, "children = 9")
