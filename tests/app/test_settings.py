@@ -136,7 +136,10 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ("MQJOBS_CONCURENCY", r"is not a setting; did you mean MQJOBS_CONCURRENCY\?"),
         ("MQJOBS_DATABASE", r"is not a setting; did you mean MQJOBS_DATABASE_URL\?"),
         ("MQJOBS_GRACE_", r"is not a setting; did you mean MQJOBS_GRACE\?"),
-        ("MQJOBS_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ", "is not a setting; see the list in docs/configuration.md"),
+        (
+            "MQJOBS_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "is not a setting; see the list in docs/configuration.md",
+        ),
     ],
 )
 def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_that_is(
