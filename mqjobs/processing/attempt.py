@@ -34,6 +34,8 @@ class Attempt:
         self.detail: str | None = None
         self.stop_reason: StopReason | None = None
         self.looked_at_a_job = False
+        self.ran_a_job = False
+        self.recalled: str | None = None
         self._task: asyncio.Task[object] | None = None
 
     @contextmanager
@@ -54,6 +56,10 @@ class Attempt:
     def explain(self, detail: str) -> None:
         """Should the processor reject the message, this is why."""
         self.detail = detail
+
+    def recall(self, what: str) -> None:
+        """Should the processor acknowledge the message without having run a job, this is why there was none to run."""
+        self.recalled = what
 
     def decide(self, verdict: Verdict, detail: str | None = None) -> None:
         """From here on the verdict is this; `detail` says why."""

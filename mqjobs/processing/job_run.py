@@ -22,6 +22,7 @@ from mqjobs.model.outcome import (
     after_attempt,
 )
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.services import Services
 from mqjobs.store.finishes import FinishedRun
@@ -45,6 +46,7 @@ class JobRun:
         What it raises passes on, when the job is finished. Raises LeaseLost where the outcome could not be written.
         """
         job, lease = self._job.id, self._job.lease
+        self._attempt.ran_a_job = True
         try:
             with self._services.runs.held(job, lease, self._attempt):
                 value = await call()
@@ -88,7 +90,7 @@ class JobRun:
                 f"job {self._job.id} {self._job.name!r} is no longer run under lease {self._job.lease}: "
                 "its outcome was not written"
             )
-        self._decide(status, finish, returned=isinstance(outcome, Returned))
+        self._decide(status, finish, outcome)
         return status
 
     async def _write(self, finished: FinishedRun) -> JobStatus | None:
@@ -116,22 +118,19 @@ class JobRun:
             finish.counts_as_attempt,
         )
 
-    def _decide(self, status: JobStatus, finish: Finish, *, returned: bool) -> None:
+    def _decide(self, status: JobStatus, finish: Finish, outcome: Outcome) -> None:
         """The message follows the job: a next run has its own message, a cancelled job needs none."""
         job = f"job {self._job.id} {self._job.name!r}"
-        reason = (
-            finish.error.strip().splitlines()[-1] if finish.error else "it asked for another run"
-        )
+        reason = what_went_wrong(finish.error or "")
         match status:
             case JobStatus.FAILED_REDELIVERED if finish.again_in is not None:
                 wait = f"{finish.again_in.total_seconds():g} s"
-                self._attempt.decide(Verdict.SETTLED, f"{job} runs again in {wait}: {reason}")
+                why = reason or _wish(outcome)
+                self._attempt.decide(Verdict.SETTLED, f"{job} runs again in {wait}: {why}")
             case JobStatus.CANCELLED:
                 self._attempt.decide(Verdict.SETTLED, f"{job} was interrupted")
-            case JobStatus.FAILED if returned:
-                self._attempt.explain(
-                    f"{job} failed: {reason if finish.error else 'returned False'}"
-                )
+            case JobStatus.FAILED if isinstance(outcome, Returned):
+                self._attempt.explain(f"{job} failed: {reason or 'returned False'}")
             case JobStatus.FAILED:
                 self._attempt.decide(Verdict.REJECT, f"{job} failed: {reason}")
 
@@ -143,6 +142,11 @@ class JobRun:
 
     def _wait(self, redeliver: Redeliver) -> timedelta:
         return self._services.redelivery_delay if redeliver.after is None else redeliver.after
+
+
+def _wish(outcome: Outcome) -> str:
+    """Why a job runs again that met no error."""
+    return "it was given back" if isinstance(outcome, GivenBack) else "it asked for another run"
 
 
 def error_text(error: BaseException) -> str:

@@ -196,6 +196,7 @@ class JobRunner:
     def _recorded(self, job: Job) -> bool | None:
         match job.status:
             case JobStatus.SUCCESS:
+                self._attempt.recall(f"job {job.id} {job.name!r} had come to success before")
                 return True
             case JobStatus.FAILED:
                 self._attempt.decide(Verdict.SETTLED)

@@ -7,6 +7,7 @@ import structlog
 
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.processing.services import Services
 from mqjobs.store.claims import Claim, Granted
 from mqjobs.store.finishes import FinishedRun
@@ -25,7 +26,7 @@ async def bury(services: Services, envelope: Envelope, reason: str, detail: str)
         message_id=str(envelope.id),
         queue=envelope.queue,
         reason=reason,
-        detail=detail.strip().splitlines()[-1] if detail.strip() else "",
+        detail=what_went_wrong(detail),
     )
 
 
@@ -36,19 +37,24 @@ def bare(envelope: Envelope) -> Envelope:
 
 async def close_unrun_jobs(
     services: Services, envelope: Envelope, error: str, *, is_job_aware: bool
-) -> None:
-    """What the message was to start and nobody started has ended: its child failed, its root cancelled."""
-    await fail_unrun_child(services, envelope, error)
-    if is_job_aware and envelope.job_id is None:
-        await services.store.cancel_if_new(str(envelope.id))
+) -> bool:
+    """What the message was to start and nobody started has ended: its child failed, its root cancelled.
+
+    Whether there was any.
+    """
+    if envelope.job_id is not None:
+        return await fail_unrun_child(services, envelope, error)
+    return is_job_aware and await services.store.cancel_if_new(str(envelope.id)) > 0
 
 
-async def fail_unrun_child(services: Services, envelope: Envelope, error: str) -> None:
-    """The delayed child that the message belongs to has failed, unless it has ended or runs."""
+async def fail_unrun_child(services: Services, envelope: Envelope, error: str) -> bool:
+    """The delayed child that the message belongs to has failed, unless it has ended or runs; whether it did now."""
     if envelope.job_id is None:
-        return
+        return False
     claim = Claim(envelope.job_id, uuid4(), services.runs.consumer_id)
     answer = await services.store.claim(claim)
     if isinstance(answer, Granted):
         job = answer.job
         await services.store.finish(FinishedRun(job.id, job.lease, JobStatus.FAILED, error))
+        return True
+    return False

@@ -38,6 +38,8 @@ from mqjobs.transport.seam import Delivery, Inbox
 
 log = structlog.get_logger("mqjobs.attempt")
 
+UNRUN = "its message was acknowledged, but its processor did not run the job"
+
 
 @dataclass(frozen=True, slots=True)
 class _Readable:
@@ -128,14 +130,17 @@ class Execution:
             fate = await _run(process, readable.message, context, self._services.redelivery_delay)
         finally:
             self._attempts.discard(attempt)
-        if isinstance(fate, Acknowledge) and not attempt.looked_at_a_job:
-            await close_unrun_jobs(
+        if not isinstance(fate, Acknowledge):
+            return fate
+        if not attempt.looked_at_a_job:
+            closed = await close_unrun_jobs(
                 self._services,
                 envelope,
-                "its message was acknowledged, but its processor did not run the job",
+                UNRUN,
                 is_job_aware=definition_of(type(readable.message.body)).is_job_aware,
             )
-        return fate
+            return Acknowledge(UNRUN) if closed else fate
+        return fate if attempt.ran_a_job else Acknowledge(fate.why or attempt.recalled)
 
     def _context(self, message: Message[Topic], attempt: Attempt) -> Context:
         dependent_jobs = DependentJobs(self._services)

@@ -1,13 +1,14 @@
 """What becomes of a delivery once its processor has ended."""
 
-import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mqjobs.model.errors import Redeliver
 from mqjobs.model.result import Result
 from mqjobs.model.retry import Retry
+from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.processing.attempt import Verdict
+from mqjobs.processing.job_run import error_text
 
 BUSY_DELAY = timedelta(seconds=5)
 
@@ -76,9 +77,11 @@ def fate_of_error(
     if isinstance(error, Redeliver):
         after = redelivery_delay if error.after is None else error.after
         return Park(after, counts=True, why="redelivered")
+    text = error_text(error)
     if attempt < retry.attempts:
-        return Park(retry.delay_after(attempt), counts=True, why="retried")
-    return Bury("failed", "".join(traceback.format_exception(error)))
+        why = f"retried after {what_went_wrong(text)}"
+        return Park(retry.delay_after(attempt), counts=True, why=why)
+    return Bury("failed", text)
 
 
 def _of_verdict(verdict: Verdict, detail: str | None) -> Fate:

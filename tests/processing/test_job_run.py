@@ -187,6 +187,7 @@ async def test_a_run_that_its_consumer_gives_back_comes_again_at_once_and_does_n
     [again] = await around.outbox()
     assert again["attempt"] == attempt.envelope.attempt
     assert again["wait"] <= timedelta(0)
+    assert attempt.detail == f"job {job.id} {job.name!r} runs again in 0 s: it was given back"
 
 
 async def test_a_run_that_took_too_long_has_failed(around: Surroundings) -> None:

@@ -17,9 +17,11 @@ from mqjobs.model.result import Result
 from mqjobs.model.status import JobStatus
 from mqjobs.model.topic import Topic
 from mqjobs.processing.context import Context
+from mqjobs.processing.job_runner import JobRunner
 from mqjobs.processing.middleware import Middleware, Proceed
 from mqjobs.processing.registry import Registry
-from mqjobs.runtime.execution import Execution
+from mqjobs.processing.running_job import RunningJob
+from mqjobs.runtime.execution import UNRUN, Execution
 from mqjobs.transport.seam import Delivery, Inbox
 from tests.support.envelopes import an_envelope
 from tests.support.processors import Act, Acting
@@ -434,8 +436,9 @@ async def test_middleware_sees_the_attempt_and_its_errors_are_the_attempts(desk:
         (returning(Result.ACK), "done", {}),
         (returning(Result.REJECT), "rejected", {"reason": "rejected"}),
         (returning(Result.REQUEUE), "parked", {"why": "requeued", "again_in_s": 7.0}),
+        (raising(ValueError("a\nb")), "dead_letter", {"detail": "ValueError: a b"}),
     ],
-    ids=["done", "rejected", "parked"],
+    ids=["done", "rejected", "parked", "failed"],
 )
 async def test_one_line_for_each_attempt_says_what_became_of_it(
     desk: Desk, act: Act, event: str, says: dict[str, object]
@@ -453,7 +456,40 @@ async def test_one_line_for_each_attempt_says_what_became_of_it(
             "topic": "tests.note",
             "message_id": str(envelope.id),
             "queue": QUEUE,
-            "attempt": 1,
             **says,
         }.items()
     )
+    assert [line["attempt"] for line in lines if "ms" in line] == [1]
+
+
+async def test_the_line_of_an_attempt_that_found_its_job_ended_says_so(desk: Desk) -> None:
+    async def run(message: Message[Any], context: Context) -> Result:
+        async def callback(runner: JobRunner, job: RunningJob) -> bool:
+            return True
+
+        return Result.of(await context.jobs.run_unique_by_message(message, callback))
+
+    desk.processes(Work, run)
+    sent = await desk.around.producer.send(Work())
+    delivery = await desk.next_delivery()
+
+    with capture_logs() as lines:
+        await desk.execution().execute(delivery, desk.inbox)
+        await desk.execute(delivery.envelope)
+
+    job = await desk.around.job(sent.job_id)
+    assert [(line["event"], line.get("why")) for line in lines if "ms" in line] == [
+        ("done", None),
+        ("settled", f"job {job.id + 1} {job.name!r} had come to success before"),
+    ]
+
+
+async def test_the_line_of_an_attempt_that_did_not_look_into_its_job_says_so(desk: Desk) -> None:
+    desk.processes(Work, returning(Result.ACK))
+    await desk.around.producer.send(Work())
+
+    with capture_logs() as lines:
+        await desk.execution().execute(await desk.next_delivery(), desk.inbox)
+
+    [line] = [line for line in lines if "ms" in line]
+    assert (line["event"], line["why"]) == ("settled", UNRUN)

@@ -105,7 +105,7 @@ def test_a_processor_that_asks_for_redelivery_gets_it_at_its_own_or_the_usual_de
 
 def test_an_error_parks_the_message_while_attempts_are_left() -> None:
     assert of_error(ValueError("boom"), attempt=2) == Park(
-        timedelta(seconds=4), counts=True, why="retried"
+        timedelta(seconds=4), counts=True, why="retried after ValueError: boom"
     )
 
 

@@ -13,6 +13,7 @@ from mqjobs.app.cli.office import Office, in_office
 from mqjobs.app.cli.output import ago, confirm, facts, listing, quiet, show, show_json, text_of
 from mqjobs.app.cli.setup import DATABASE, Setup, with_setup
 from mqjobs.model.errors import JobError, MessageError
+from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.store.dead_letters import KeptLetter, Replayed
 
 PAGE = 200
@@ -58,17 +59,12 @@ def _show_listing(letters: Sequence[KeptLetter], now: datetime) -> None:
             letter.reason,
             ago(letter.dead_at, now),
             str(letter.envelope.job_id or ""),
-            _last_line(letter.detail),
+            what_went_wrong(letter.detail),
         )
         for letter in letters
     )
     columns = "id topic queue reason died job detail"
     show(listing(columns, rows, numbers="id job", long="topic detail"))
-
-
-def _last_line(detail: str) -> str:
-    """What a traceback ends with."""
-    return detail.strip().splitlines()[-1] if detail.strip() else ""
 
 
 @dead.command("show")
@@ -89,7 +85,7 @@ def show_letter(setup: Setup, letter_id: int, as_json: bool) -> None:
                 "message": str(envelope.id),
                 "topic": envelope.topic,
                 "queue": envelope.queue or "–",
-                "priority": envelope.priority.name,
+                "priority": envelope.priority.name.lower(),
                 "attempt": str(envelope.attempt),
                 "job": str(envelope.job_id) if envelope.job_id else None,
                 "headers": ", ".join(f"{name}: {value}" for name, value in envelope.headers.items())
@@ -171,7 +167,7 @@ def drop_letters(
     Their jobs stay as they are.
     """
     _require_choice(letter_ids, everything, wanted)
-    which = "all dead letters" if everything else f"{len(set(letter_ids))} dead letters"
+    which = "all dead letters" if everything else _counted(len(set(letter_ids)))
     confirm(f"Throw {which}{_of(wanted)} away?", without_asking=without_asking)
 
     async def drop(office: Office) -> int:
@@ -180,10 +176,14 @@ def drop_letters(
         )
 
     dropped = in_office(setup.settings, drop)
-    show(f"dropped {dropped:,} dead letters")
+    show(f"dropped {_counted(dropped)}")
     missing = len(set(letter_ids)) - dropped
     if missing > 0:
         raise Failure(f"{missing} of these ids are no dead letters: see mqjobs dead list")
+
+
+def _counted(number: int) -> str:
+    return f"{number:,} dead letter{'' if number == 1 else 's'}"
 
 
 def _require_choice(letter_ids: Sequence[int], everything: bool, wanted: dict[str, Any]) -> None:

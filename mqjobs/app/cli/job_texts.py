@@ -12,6 +12,7 @@ from rich.tree import Tree
 from mqjobs.app.cli.output import ago, facts, lasted, listing, quiet, text_of
 from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.store.job_reports import DependentMessage
 
 STYLES = {
@@ -122,9 +123,8 @@ def time_taken(job: Job, now: datetime) -> str:
 
 
 def reason_of(job: Job) -> str | None:
-    """The last line of the error, where a traceback has what was raised."""
-    lines = (job.error or "").strip().splitlines()
-    return lines[-1] if lines else None
+    """The error on one line."""
+    return what_went_wrong(job.error or "") or None
 
 
 def job_facts(job: Job, now: datetime) -> Table:

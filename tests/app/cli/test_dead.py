@@ -115,7 +115,7 @@ async def test_all_that_are_chosen_are_replayed_or_dropped(
 async def test_dropping_some_that_are_not_there_says_so(shell: Shell, stored: StoredJobs) -> None:
     letter = await stored.bury(an_envelope(TOPIC))
     ran = await shell("dead", "drop", str(letter), str(letter), "815", "--yes")
-    assert (ran.code, ran.out) == (1, "dropped 1 dead letters\n")
+    assert (ran.code, ran.out) == (1, "dropped 1 dead letter\n")
     assert ran.err.startswith("Error: 1 of these ids are no dead letters")
 
 
