@@ -59,6 +59,10 @@ class Topic(BaseModel):
         super().__init_subclass__(**config)
         if name is None:
             return
+        if not isinstance(retry, Retry):
+            raise ConfigurationError(
+                f"{cls.__qualname__}: retry {retry!r}: give a Retry, for example Retry(attempts=3)"
+            )
         for word, value in (("topic", name), ("queue", queue)):
             if not NAME.fullmatch(value):
                 raise ConfigurationError(

@@ -1,6 +1,6 @@
 """The registry: which processor takes which topic from which queue."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.model.message import Binding
@@ -28,7 +28,8 @@ class Registry:
                     f"{processor!r} is not a Processor: subscribe instances, for example MyProcessor()"
                 )
             who = type(processor).__qualname__
-            if not processor.topics:
+            topics: object = processor.topics
+            if not isinstance(topics, Collection) or not topics:
                 raise ConfigurationError(f"{who} names no topics: set topics = (MyTopic,)")
             for named in processor.topics:
                 self._bind(processor, self.names.add(named, named_by=who), who)

@@ -115,6 +115,7 @@ def test_a_queue_that_breaks_the_rules_is_refused_with_the_name_of_the_class() -
     ("wrong", "says"),
     [
         ({"priority": 9}, "priority 9"),
+        ({"retry": 3}, "retry 3: give a Retry"),
         ({"timeout": 0}, "timeout 0"),
         ({"timeout": -1.0}, "timeout -1.0"),
         ({"timeout": float("inf")}, "timeout inf"),

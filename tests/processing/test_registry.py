@@ -59,6 +59,10 @@ def registry(*processors: Processor) -> Registry:
     return found
 
 
+class Bare(First):
+    topics = Paid  # type: ignore[assignment]  # the comma is missing
+
+
 def named(*topics: Any, queue: str | None = None) -> Processor:
     processor = First()
     processor.topics = topics
@@ -101,6 +105,7 @@ def test_subscribing_the_same_processor_again_changes_nothing() -> None:
         ),
         ([First], "is not a Processor: subscribe instances, for example MyProcessor"),
         ([named()], r"First names no topics: set topics = \(MyTopic,\)"),
+        ([Bare()], r"Bare names no topics: set topics = \(MyTopic,\)"),
         ([named("order.paid")], "First names 'order.paid', which is not a Topic class"),
         ([named(Paid())], "First names Paid.*, which is not a Topic class"),
         ([named(Base)], "First: Base has no name"),
