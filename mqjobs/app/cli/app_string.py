@@ -1,6 +1,7 @@
 """From `module:attribute` to the app that it names."""
 
 import sys
+import sysconfig
 import tomllib
 import traceback
 from collections.abc import Iterable
@@ -11,11 +12,12 @@ from types import ModuleType
 from typing import Any
 
 from mqjobs.app.app import App
-from mqjobs.model.errors import ConfigurationError
+from mqjobs.model.errors import ConfigurationError, MqjobsError
 
 WAYS = 'give --app module:attribute, set MQJOBS_APP, or write app = "…" under [tool.mqjobs] in pyproject.toml'
 
 DEPTH = 5
+PACKAGE = Path(__file__).parents[2]
 
 
 def app_of_project(folder: Path) -> str | None:
@@ -84,9 +86,13 @@ def _module(name: str) -> ModuleType:
 
 
 def _raised(name: str, error: BaseException) -> ConfigurationError:
-    """Without the frames of the import system, and of who asked."""
+    """Without the frames of the import system, and of who asked. Our own errors say enough with the line."""
     shown = traceback.TracebackException.from_exception(error, compact=True)
     frames = [frame for frame in shown.stack if not _is_importing(frame)]
+    if isinstance(error, MqjobsError):
+        theirs = [frame for frame in frames if not _is_library(frame)]
+        where = f", at line {theirs[-1].lineno} of {theirs[-1].filename}" if theirs else ""
+        return ConfigurationError(f"{error}\nmend module {name!r}{where}")
     shown.stack = traceback.StackSummary.from_list(frames[-DEPTH:])
     text = "".join(shown.format()).rstrip()
     return ConfigurationError(
@@ -96,6 +102,14 @@ def _raised(name: str, error: BaseException) -> ConfigurationError:
 
 def _is_importing(frame: traceback.FrameSummary) -> bool:
     return "importlib" in frame.filename or frame.filename == __file__
+
+
+def _is_library(frame: traceback.FrameSummary) -> bool:
+    return (
+        frame.filename.startswith("<")
+        or Path(frame.filename).is_relative_to(Path(sysconfig.get_path("purelib")))
+        or Path(frame.filename).is_relative_to(PACKAGE)
+    )
 
 
 def _attribute(owner: object, name: str, named: str) -> object:

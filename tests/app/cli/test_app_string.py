@@ -51,6 +51,19 @@ async def test_a_module_that_raises_shows_its_own_traceback(shell: Shell) -> Non
     ]
 
 
+async def test_a_module_that_breaks_a_rule_of_ours_shows_the_rule_and_its_line(
+    shell: Shell,
+) -> None:
+    (shell.folder / "broken.py").write_text(
+        "from mqjobs import Topic\n\nclass Order(Topic, name='a b'):\n    number: int\n"
+    )
+
+    what, remedy = await lines(shell, "broken:app")
+
+    assert what.startswith("Error: Order: 'a b' cannot name a topic; use 1 to 200 letters")
+    assert remedy == f"mend module 'broken', at line 3 of {shell.folder}/broken.py"
+
+
 async def test_a_module_that_misses_another_is_not_said_to_be_missing(shell: Shell) -> None:
     (shell.folder / "broken.py").write_text("import nobody_has_this\n")
     said = await lines(shell, "broken:app")
