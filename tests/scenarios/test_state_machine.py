@@ -20,17 +20,18 @@ from mqjobs.store.claims import Claim, Refused, claim_children
 from tests.support import job_model_calls
 from tests.support.job_bench import CRASHES_ALLOWED, open_bench
 from tests.support.job_calls import bear, birth
+from tests.support.job_draws import CANCELLED, CONSUMER, CONSUMERS, PICK, STALE_AFTER
 from tests.support.job_model_calls import Outcome, Request
 from tests.support.job_order_rules import OrderRules
-from tests.support.job_overtaking import OVERTAKING, Overtaking
-from tests.support.job_run_rules import CANCELLED, CHILD_NAMES, ENDING, OUTCOME, WAITS_FOR, RunRules
-from tests.support.job_steps import CONSUMER, CONSUMERS, PICK, STALE_AFTER, chosen, in_order
+from tests.support.job_race_rules import RaceRules
+from tests.support.job_run_rules import CHILD_NAMES, ENDING, WAITS_FOR, RunRules
+from tests.support.job_steps import chosen, in_order
 
 EXAMPLES = int(os.environ.get("MQJOBS_TEST_EXAMPLES", "120"))
 NAME = st.sampled_from(["mail", "prices"])
 
 
-class JobMachine(OrderRules, RunRules):
+class JobMachine(OrderRules, RunRules, RaceRules):
     """What senders and consumers do to jobs, besides what operators order, at any moment and also too late."""
 
     # Births
@@ -181,19 +182,6 @@ class JobMachine(OrderRules, RunRules):
         for run in latest.values():
             if (run.child.id, run.lease) in told:
                 self.finish((run, CANCELLED))
-
-    # Races
-
-    @precondition(lambda self: any(not root.has_ended for root in self.model.roots))
-    @rule(pick=PICK, first=OVERTAKING, second=OVERTAKING, outcome=OUTCOME)
-    def overtake(self, pick: int, first: Overtaking, second: Overtaking, outcome: Outcome) -> None:
-        """Two calls about one root: the second comes before the first has committed, and follows it all the same."""
-        root = self.some_root(pick, only_open=True)
-        self.beat(CONSUMERS[0])
-        earlier, later = first(self, root, pick, outcome), second(self, root, pick + 1, outcome)
-        answers = self.bench.overtake(earlier.call, later.call)
-        earlier.settle(answers[0])
-        later.settle(answers[1])
 
     # Time
 

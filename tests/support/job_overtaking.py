@@ -1,11 +1,9 @@
-"""Calls that overtake each other: one looks around before another, that came first, has committed."""
+"""Calls as steps that can be put side by side: what is asked, and what holds the answer against the model's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-from hypothesis import strategies as st
 
 from mqjobs.store import consumers, interrupts, retries
 from mqjobs.store.claims import claim_children
@@ -13,9 +11,10 @@ from mqjobs.store.finishes import finish_children
 from tests.support import job_model_calls, job_model_orders
 from tests.support.job_bench import CRASHES_ALLOWED, Call
 from tests.support.job_calls import bear, birth, possible, written
+from tests.support.job_draws import STALE_AFTER
 from tests.support.job_model import Root
 from tests.support.job_model_calls import Outcome
-from tests.support.job_steps import CONSUMERS, STALE_AFTER, JobSteps, answer_of, chosen
+from tests.support.job_steps import JobSteps, answer_of, chosen
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Step:
     settle: Callable[[Any], None]
 
 
-Overtaking = Callable[[JobSteps, Root, int, Outcome], Step]
+MakeStep = Callable[[JobSteps, Root, int, Outcome], Step]
 """Makes a step about a root; the number picks a child or a run of it."""
 
 
@@ -41,7 +40,7 @@ def send(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
 
 def claim(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
     child = chosen(root.children, pick)
-    wanted = machine.claim(child, CONSUMERS[0])
+    wanted = machine.claim(child, machine.live_consumer(besides=child.run))
 
     def settle(answers: Any) -> None:
         machine.answered(child, wanted, answers[0], None)
@@ -94,22 +93,6 @@ def retry_child(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> S
 def reap(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
     call = partial(consumers.reap, crashes_allowed=CRASHES_ALLOWED)
     return Step(call, same_as(lambda: job_model_calls.reap(machine.model)))
-
-
-OVERTAKING: st.SearchStrategy[Overtaking] = st.sampled_from(
-    [
-        send,
-        claim,
-        finish,
-        finish,
-        interrupt_root,
-        interrupt_child,
-        cancel_if_new,
-        retry_root,
-        retry_child,
-        reap,
-    ]
-)
 
 
 def same_as(expected: Callable[[], object]) -> Callable[[Any], None]:

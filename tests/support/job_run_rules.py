@@ -1,7 +1,6 @@
 """The rules of code that runs: how it ends, what it creates and reports, in time and too late."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 
 from hypothesis import strategies as st
@@ -13,19 +12,15 @@ from mqjobs.store.finishes import finish_children
 from tests.support import job_model_calls
 from tests.support.job_bench import AFTER
 from tests.support.job_calls import own_run, written
+from tests.support.job_draws import FAILED, OUTCOME, PICK, SUCCESS
 from tests.support.job_model import Dependent, Run
 from tests.support.job_model_calls import Outcome
-from tests.support.job_steps import FAILED, PICK, SUCCESS, JobSteps, chosen
+from tests.support.job_steps import JobSteps, chosen
 
 PICKS = st.lists(PICK, min_size=1, max_size=4)
 DELAY = st.sampled_from([0.0, 0.0, 0.0, 60.0])
 CHILD_NAMES = st.lists(st.sampled_from("abcde"), min_size=1, max_size=6)
-CANCELLED = Outcome(JobStatus.CANCELLED)
-AT_ONCE = Outcome(JobStatus.FAILED_REDELIVERED, "OSError: not now", timedelta(0))
-LATER = Outcome(JobStatus.FAILED_REDELIVERED, None, timedelta(seconds=10))
-GIVEN_BACK = Outcome(JobStatus.FAILED_REDELIVERED, None, timedelta(0), counts=False)
 ENDING = st.sampled_from([SUCCESS, FAILED])
-OUTCOME = st.sampled_from([SUCCESS, SUCCESS, FAILED, FAILED, CANCELLED, AT_ONCE, LATER, GIVEN_BACK])
 END = st.sampled_from([None, JobStatus.SUCCESS, JobStatus.FAILED])
 WAITS_FOR = st.lists(END, min_size=1, max_size=3)
 

@@ -7,7 +7,6 @@ from math import inf
 from typing import TypeVar
 from uuid import UUID
 
-from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from mqjobs.model.errors import MqjobsError
@@ -21,18 +20,13 @@ from mqjobs.store.roots import NameTaken, RootFound
 from tests.support import job_checks, job_model_calls
 from tests.support.job_bench import ALIVE_FOR, CHILD, CRASHES_ALLOWED, OWN, Bench, Rows, a_consumer
 from tests.support.job_calls import own_run, possible, written
+from tests.support.job_draws import CONSUMERS
 from tests.support.job_model import Asks, Child, JobModel, Root, Run
 from tests.support.job_model_calls import Outcome, Request
 
 SomeT = TypeVar("SomeT")
 
-CONSUMERS = [UUID(int=number) for number in (1, 2, 3)]
-PICK = st.integers(0, 63)
-CONSUMER = st.sampled_from(CONSUMERS)
-SUCCESS = Outcome(JobStatus.SUCCESS)
-FAILED = Outcome(JobStatus.FAILED, "ValueError: no")
 SENT_AT = datetime(2030, 1, 1, tzinfo=UTC)
-STALE_AFTER = timedelta(seconds=1800)
 PARKED_FOR = timedelta(seconds=5)
 
 
@@ -67,7 +61,8 @@ class JobSteps(RuleBasedStateMachine):
         job_checks.roots_agree(rows, self.model)
         job_checks.messages_agree(rows, self.model)
         job_checks.dependents_agree(rows, self.model)
-        self.broker += [each for each in rows.due if each.topic in {OWN, CHILD}]
+        due = [each for each in rows.due if each.topic in {OWN, CHILD}]
+        self.broker += sorted(due, key=lambda each: each.id)
         job_checks.nothing_is_stuck(self.model, self.broker, self.runs)
         self._moments.check(rows, self.model)
         self._before = rows
@@ -209,6 +204,13 @@ class JobSteps(RuleBasedStateMachine):
         self.finish(*((run, outcome) for run in self.runs if run.child.root is root))
 
     # Consumers
+
+    def live_consumer(self, besides: Run | None) -> UUID:
+        """A consumer that is alive, if need be because it beats now; not the one of this run."""
+        others = [each for each in CONSUMERS if besides is None or each != besides.consumer_id]
+        if not self.model.alive.intersection(others):
+            self.beat(others[0])
+        return next(each for each in others if each in self.model.alive)
 
     def beat(self, consumer_id: UUID) -> None:
         beat = partial(consumers.beat, consumer_id=consumer_id, alive_for=ALIVE_FOR)
