@@ -150,5 +150,9 @@ def _wish(outcome: Outcome) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """The error's traceback with its type and message, the end of it where it is long."""
-    return "".join(traceback.format_exception(error))[-ERROR_LENGTH:]
+    """The error's traceback with its type and message; where it is long, its beginning and its end."""
+    text = "".join(traceback.format_exception(error))
+    if len(text) <= ERROR_LENGTH:
+        return text
+    half = ERROR_LENGTH // 2
+    return f"{text[:half]}\n…\n{text[3 - half :]}"

@@ -399,10 +399,11 @@ async def has_status(around: Surroundings, job: Job, status: JobStatus) -> bool:
     return (await around.job(job.id)).status is status
 
 
-def test_a_long_error_keeps_its_end() -> None:
+def test_a_long_error_keeps_its_beginning_and_its_end() -> None:
     text = error_text(ValueError("x" * 2 * ERROR_LENGTH + "the end"))
 
     assert len(text) == ERROR_LENGTH
+    assert text.startswith("ValueError: x")
     assert text.endswith("the end\n")
 
 
