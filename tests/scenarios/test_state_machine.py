@@ -20,14 +20,14 @@ from mqjobs.store.claims import Claim, Refused, claim_children
 from tests.support import job_model_calls
 from tests.support.job_bench import CRASHES_ALLOWED, open_bench
 from tests.support.job_calls import bear, birth
-from tests.support.job_draws import CANCELLED, CONSUMER, CONSUMERS, PICK, STALE_AFTER
+from tests.support.job_draws import CANCELLED, CONSUMER, CONSUMERS, PICK, STALE_AFTER, chosen
 from tests.support.job_model_calls import Outcome, Request
 from tests.support.job_order_rules import OrderRules
 from tests.support.job_race_rules import RaceRules
 from tests.support.job_run_rules import CHILD_NAMES, ENDING, WAITS_FOR, RunRules
-from tests.support.job_steps import chosen, in_order
+from tests.support.job_steps import in_order
 
-EXAMPLES = int(os.environ.get("MQJOBS_TEST_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("MQJOBS_TEST_EXAMPLES", "180"))
 NAME = st.sampled_from(["mail", "prices"])
 
 
@@ -187,8 +187,7 @@ class JobMachine(OrderRules, RunRules, RaceRules):
 
     @rule(seconds=st.sampled_from([10.0, 60.0, 2000.0, 2000.0]))
     def pass_time(self, seconds: float) -> None:
-        self.bench.pass_time(seconds)
-        self.model.pass_time(seconds)
+        self.let_time_pass(seconds)
 
     @precondition(lambda self: any(not root.has_ended for root in self.model.roots))
     @rule(pick=PICK, outcome=ENDING)

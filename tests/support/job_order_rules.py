@@ -8,10 +8,10 @@ from hypothesis.stateful import precondition, rule
 from mqjobs.model.status import JobStatus
 from mqjobs.store import interrupts, retries
 from tests.support import job_model_orders
-from tests.support.job_draws import FAILED, PICK, SUCCESS
+from tests.support.job_draws import FAILED, PICK, SUCCESS, chosen
 from tests.support.job_model import Child, Root
 from tests.support.job_model_calls import Outcome
-from tests.support.job_steps import JobSteps, chosen
+from tests.support.job_steps import JobSteps
 
 
 class OrderRules(JobSteps):

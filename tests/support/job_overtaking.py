@@ -11,10 +11,10 @@ from mqjobs.store.finishes import finish_children
 from tests.support import job_model_calls, job_model_orders
 from tests.support.job_bench import CRASHES_ALLOWED, Call
 from tests.support.job_calls import bear, birth, possible, written
-from tests.support.job_draws import STALE_AFTER
+from tests.support.job_draws import STALE_AFTER, chosen
 from tests.support.job_model import Root
 from tests.support.job_model_calls import Outcome
-from tests.support.job_steps import JobSteps, answer_of, chosen
+from tests.support.job_steps import JobSteps, answer_of
 
 
 @dataclass(frozen=True)

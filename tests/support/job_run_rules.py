@@ -12,10 +12,10 @@ from mqjobs.store.finishes import finish_children
 from tests.support import job_model_calls
 from tests.support.job_bench import AFTER
 from tests.support.job_calls import own_run, written
-from tests.support.job_draws import FAILED, OUTCOME, PICK, SUCCESS
+from tests.support.job_draws import FAILED, OUTCOME, PICK, SUCCESS, chosen
 from tests.support.job_model import Dependent, Run
 from tests.support.job_model_calls import Outcome
-from tests.support.job_steps import JobSteps, chosen
+from tests.support.job_steps import JobSteps
 
 PICKS = st.lists(PICK, min_size=1, max_size=4)
 DELAY = st.sampled_from([0.0, 0.0, 0.0, 60.0])

@@ -20,7 +20,7 @@ from mqjobs.store.roots import NameTaken, RootFound
 from tests.support import job_checks, job_model_calls
 from tests.support.job_bench import ALIVE_FOR, CHILD, CRASHES_ALLOWED, OWN, Bench, Rows, a_consumer
 from tests.support.job_calls import own_run, possible, written
-from tests.support.job_draws import CONSUMERS
+from tests.support.job_draws import CONSUMERS, chosen
 from tests.support.job_model import Asks, Child, JobModel, Root, Run
 from tests.support.job_model_calls import Outcome, Request
 
@@ -222,7 +222,11 @@ class JobSteps(RuleBasedStateMachine):
         self.model.known.add(consumer_id)
         self.model.alive.add(consumer_id)
 
-    # Answers
+    # Time and answers
+
+    def let_time_pass(self, seconds: float) -> None:
+        self.bench.pass_time(seconds)
+        self.model.pass_time(seconds)
 
     def same(self, real: Callable[[], SomeT], model: Callable[[], SomeT]) -> None:
         """Both answer the same, or both raise the same error."""
@@ -234,10 +238,6 @@ def answer_of(call: Callable[[], SomeT]) -> SomeT | type[MqjobsError]:
         return call()
     except MqjobsError as error:
         return type(error)
-
-
-def chosen(options: Sequence[SomeT], pick: int) -> SomeT:
-    return options[pick % len(options)]
 
 
 def in_order(answers: Sequence[Granted | Refused]) -> list[int]:
