@@ -11,8 +11,8 @@ from mqjobs.store.finishes import finish_children
 from tests.support import job_model_calls, job_model_orders
 from tests.support.job_bench import CRASHES_ALLOWED, Call
 from tests.support.job_calls import bear, birth, possible, written
-from tests.support.job_draws import STALE_AFTER, chosen
-from tests.support.job_model import Root
+from tests.support.job_draws import STALE_AFTER
+from tests.support.job_model import Child
 from tests.support.job_model_calls import Outcome
 from tests.support.job_steps import JobSteps, answer_of
 
@@ -25,12 +25,12 @@ class Step:
     settle: Callable[[Any], None]
 
 
-MakeStep = Callable[[JobSteps, Root, int, Outcome], Step]
-"""Makes a step about a root; the number picks a child or a run of it."""
+MakeStep = Callable[[JobSteps, Child, Outcome], Step]
+"""Makes a step about a child or its root."""
 
 
-def send(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    wanted, envelope = machine.request(root.name, STALE_AFTER)
+def send(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
+    wanted, envelope = machine.request(child.root.name, STALE_AFTER)
 
     def settle(answer: Any) -> None:
         machine.born(wanted, answer)
@@ -38,8 +38,7 @@ def send(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
     return Step(bear(birth(wanted, envelope), envelope), settle)
 
 
-def claim(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    child = chosen(root.children, pick)
+def claim(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
     wanted = machine.claim(child, machine.live_consumer(besides=child.run))
 
     def settle(answers: Any) -> None:
@@ -49,12 +48,12 @@ def claim(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
     return Step(call, settle)
 
 
-def finish(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    """Where nothing of the root runs, an interrupt."""
-    runs = [run for run in machine.runs if run.child.root is root]
+def finish(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
+    """The child's newest run, or another of its root, comes to that; where nothing runs, the child is interrupted."""
+    runs = [run for run in machine.runs if run.child.root is child.root]
     if not runs:
-        return interrupt_child(machine, root, pick, outcome)
-    run = chosen(runs, pick)
+        return interrupt_child(machine, child, outcome)
+    run = max(runs, key=lambda each: (each.child is child, each.counts, each.lease))
     ending = (run, possible(run, outcome))
 
     def settle(answers: Any) -> None:
@@ -63,34 +62,34 @@ def finish(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
     return Step(partial(finish_children, runs=[written(*ending)]), settle)
 
 
-def interrupt_root(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    call = partial(interrupts.interrupt, job_id=root.id)
-    return Step(call, same_as(lambda: job_model_orders.interrupt_root(machine.model, root)))
+def interrupt_root(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
+    call = partial(interrupts.interrupt, job_id=child.root.id)
+    return Step(call, same_as(lambda: job_model_orders.interrupt_root(machine.model, child.root)))
 
 
-def interrupt_child(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    child = chosen(root.children, pick)
+def interrupt_child(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
     call = partial(interrupts.interrupt, job_id=child.id)
     return Step(call, same_as(lambda: job_model_orders.interrupt_child(machine.model, child)))
 
 
-def cancel_if_new(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    call = partial(interrupts.cancel_if_new, owner_id=root.owner_id)
-    return Step(call, same_as(lambda: job_model_orders.cancel_if_new(machine.model, root.owner_id)))
+def cancel_if_new(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
+    call = partial(interrupts.cancel_if_new, owner_id=child.root.owner_id)
+    return Step(
+        call, same_as(lambda: job_model_orders.cancel_if_new(machine.model, child.root.owner_id))
+    )
 
 
-def retry_root(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    call = partial(retries.retry, job_id=root.id)
-    return Step(call, same_as(lambda: job_model_orders.retry_root(machine.model, root)))
+def retry_root(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
+    call = partial(retries.retry, job_id=child.root.id)
+    return Step(call, same_as(lambda: job_model_orders.retry_root(machine.model, child.root)))
 
 
-def retry_child(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
-    child = chosen(root.children, pick)
+def retry_child(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
     call = partial(retries.retry, job_id=child.id)
     return Step(call, same_as(lambda: job_model_orders.retry_child(machine.model, child)))
 
 
-def reap(machine: JobSteps, root: Root, pick: int, outcome: Outcome) -> Step:
+def reap(machine: JobSteps, child: Child, outcome: Outcome) -> Step:
     call = partial(consumers.reap, crashes_allowed=CRASHES_ALLOWED)
     return Step(call, same_as(lambda: job_model_calls.reap(machine.model)))
 

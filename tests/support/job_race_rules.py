@@ -5,7 +5,7 @@ from hypothesis.stateful import precondition, rule
 
 from mqjobs.model.status import JobStatus
 from tests.support.job_draws import FAILED, OUTCOME, PICK, STALE_AFTER, chosen
-from tests.support.job_model import Child, Root
+from tests.support.job_model import Child
 from tests.support.job_model_calls import Outcome
 from tests.support.job_overtaking import (
     MakeStep,
@@ -33,45 +33,48 @@ STEP = RETRY | INTERRUPT | RUN | st.just(reap)
 class RaceRules(JobSteps):
     """Two calls about one root: the second begins before the first has committed, and follows it all the same."""
 
-    @precondition(lambda self: self.active)
-    @rule(pick=PICK, first=STEP, second=STEP, outcome=OUTCOME)
-    def overtake(self, pick: int, first: MakeStep, second: MakeStep, outcome: Outcome) -> None:
-        root = chosen(self.active, pick)
-        self.follow(first(self, root, pick, outcome), second(self, root, pick + 1, outcome))
-
-    @precondition(lambda self: self.active)
-    @rule(pick=PICK, first=RUN | INTERRUPT, second=INTERRUPT, outcome=OUTCOME)
-    def overtake_an_interrupt(
-        self, pick: int, first: MakeStep, second: MakeStep, outcome: Outcome
+    @precondition(lambda self: self.open)
+    @rule(pick=PICK, other=PICK, first=STEP, second=STEP, outcome=OUTCOME)
+    def overtake(
+        self, pick: int, other: int, first: MakeStep, second: MakeStep, outcome: Outcome
     ) -> None:
-        new = [root for root in self.active if root.status is JobStatus.NEW]
-        root = chosen(new or self.active, pick)
-        self.follow(first(self, root, pick, outcome), second(self, root, pick, outcome))
+        child = chosen(self.open, pick)
+        sibling = chosen(child.root.children, other)
+        self.follow(first(self, child, outcome), second(self, sibling, outcome))
 
-    @precondition(lambda self: self.active)
+    @precondition(lambda self: self.open)
+    @rule(pick=PICK, other=PICK, first=RUN, second=INTERRUPT, outcome=OUTCOME)
+    def overtake_an_interrupt(
+        self, pick: int, other: int, first: MakeStep, second: MakeStep, outcome: Outcome
+    ) -> None:
+        new = [child for child in self.open if child.root.status is JobStatus.NEW]
+        child = chosen(new or self.open, pick)
+        sibling = chosen(child.root.open_children, other)
+        self.follow(first(self, child, outcome), second(self, sibling, outcome))
+
+    @precondition(lambda self: self.open)
     @rule(pick=PICK, first=RUN | STEP, outcome=OUTCOME)
     def overtake_a_takeover(self, pick: int, first: MakeStep, outcome: Outcome) -> None:
-        root = chosen(self.active, pick)
+        child = chosen(self.open, pick)
         self.let_time_pass(2 * STALE_AFTER.total_seconds())
-        self.follow(first(self, root, pick, outcome), send(self, root, pick, outcome))
+        self.follow(first(self, child, outcome), send(self, child, outcome))
 
     @precondition(lambda self: self.failed)
     @rule(pick=PICK, first=RETRY, second=RETRY)
     def overtake_a_retry(self, pick: int, first: MakeStep, second: MakeStep) -> None:
         child = chosen(self.failed, -1 - pick)
-        at = child.root.children.index(child)
-        self.follow(first(self, child.root, at, FAILED), second(self, child.root, at, FAILED))
+        self.follow(first(self, child, FAILED), second(self, child, FAILED))
 
     @precondition(lambda self: self.orphans)
-    @rule(pick=PICK, first=RUN | STEP, outcome=OUTCOME)
-    def overtake_the_reaper(self, pick: int, first: MakeStep, outcome: Outcome) -> None:
-        child = chosen(self.orphans, pick)
-        at = child.root.children.index(child)
-        self.follow(first(self, child.root, at, outcome), reap(self, child.root, at, outcome))
+    @rule(pick=PICK, other=PICK, first=RUN | STEP, outcome=OUTCOME)
+    def overtake_the_reaper(self, pick: int, other: int, first: MakeStep, outcome: Outcome) -> None:
+        orphan = chosen(self.orphans, pick)
+        child = chosen([orphan, *orphan.root.open_children], other)
+        self.follow(first(self, child, outcome), reap(self, orphan, outcome))
 
     @property
-    def active(self) -> list[Root]:
-        return [root for root in self.model.roots if not root.has_ended]
+    def open(self) -> list[Child]:
+        return [child for root in self.model.roots for child in root.open_children]
 
     @property
     def failed(self) -> list[Child]:
@@ -79,7 +82,7 @@ class RaceRules(JobSteps):
 
     @property
     def orphans(self) -> list[Child]:
-        running = [child for child in self.model.children if child.status is JobStatus.RUNNING]
+        running = [child for child in self.open if child.status is JobStatus.RUNNING]
         return [child for child in running if not self.model.is_held(child)]
 
     def follow(self, first: Step, second: Step) -> None:
