@@ -66,7 +66,7 @@ class RaceRules(JobSteps):
         self.follow(first(self, child, FAILED), second(self, child, FAILED))
 
     @precondition(lambda self: self.orphans)
-    @rule(pick=PICK, other=PICK, first=RUN | STEP, outcome=OUTCOME)
+    @rule(pick=PICK, other=PICK, first=RUN, outcome=OUTCOME)
     def overtake_the_reaper(self, pick: int, other: int, first: MakeStep, outcome: Outcome) -> None:
         orphan = chosen(self.orphans, pick)
         child = chosen([orphan, *orphan.root.open_children], other)
