@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 AnswerT = TypeVar("AnswerT")
 Call = Callable[[Connection], Awaitable[AnswerT]]
 
-CRASHES_ALLOWED = 3
+CRASHES_ALLOWED = 2
 ALIVE_FOR = timedelta(hours=1)
 ENDS = definition_of(RootJobStopped).name
 OWN, CHILD, AFTER = "tests.own", "tests.child", "tests.after"

@@ -53,7 +53,7 @@ class RaceRules(JobSteps):
         self.follow(first(self, child, outcome), second(self, sibling, outcome))
 
     @precondition(lambda self: self.open)
-    @rule(pick=PICK, first=RUN | STEP, outcome=OUTCOME)
+    @rule(pick=PICK, first=st.just(send) | RUN | STEP, outcome=OUTCOME)
     def overtake_a_takeover(self, pick: int, first: MakeStep, outcome: Outcome) -> None:
         child = chosen(self.open, pick)
         self.let_time_pass(2 * STALE_AFTER.total_seconds())
@@ -69,7 +69,7 @@ class RaceRules(JobSteps):
     @rule(pick=PICK, other=PICK, first=RUN, outcome=OUTCOME)
     def overtake_the_reaper(self, pick: int, other: int, first: MakeStep, outcome: Outcome) -> None:
         orphan = chosen(self.orphans, pick)
-        child = chosen([orphan, *orphan.root.open_children], other)
+        child = chosen([orphan, orphan, *orphan.root.open_children], other)
         self.follow(first(self, child, outcome), reap(self, orphan, outcome))
 
     @property
