@@ -22,6 +22,7 @@ from mqjobs.model.outcome import (
     after_attempt,
 )
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
 from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.services import Services
@@ -138,6 +139,7 @@ class JobRun:
         self._attempt.decide(
             Verdict.SETTLED, f"job {self._job.id} {self._job.name!r} went to another run"
         )
+        self._services.tally.add(Count.LEASES_LOST)
         log.warning("lease_lost", job_id=self._job.id, job=self._job.name, lease=self._job.lease)
 
     def _wait(self, redeliver: Redeliver) -> timedelta:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mqjobs.model.tally import Tally
 from mqjobs.processing.attempt import Runs
 from mqjobs.processing.envelopes import EnvelopeMaker
 from mqjobs.processing.stale_times import StaleTimes
@@ -18,3 +19,8 @@ class Services:
     envelopes: EnvelopeMaker
     stale_times: StaleTimes
     redelivery_delay: timedelta
+
+    @property
+    def tally(self) -> Tally:
+        """What this process has counted."""
+        return self.store.tally

@@ -10,6 +10,7 @@ from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Tally
 from mqjobs.store import children, interrupts, queues, roots
 from mqjobs.store.children import Dependent, NewChild, OwnRun
 from mqjobs.store.claims import Claim, Granted, Refused, claim_children
@@ -48,6 +49,7 @@ class JobStore:
         self.pool = pool
         self.patience = patience
         self.wake = wake
+        self.tally = Tally()
         self._over = asyncio.Event()
 
         async def claim(claims: Sequence[Claim]) -> Sequence[Granted | Refused]:
