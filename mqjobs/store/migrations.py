@@ -1,32 +1,50 @@
-"""The schema, brought from version to version by the files in `versions/`."""
+"""The schema, brought from version to version by the files in `versions/`.
 
+A step says on its first line which versions go on working on the schema that it leaves, `-- works with: 3` and later,
+so that consumers of the version before may run while those of the next are rolled out.
+"""
+
+import re
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from mqjobs.model.errors import SchemaMismatch
 from mqjobs.store.database import Connection
 from mqjobs.store.statements import statements
 
 SQL = statements("migrations")
+VERSIONS = files("mqjobs.store").joinpath("versions")
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step: the SQL that leads from the version before to this one."""
+    """One step: the SQL that leads from the version before to this one.
+
+    Code that knows the schema of version `works_with`, or a later one, works on what it leaves.
+    """
 
     version: int
     name: str
     sql: str
+    works_with: int
 
 
-def migrations() -> list[Migration]:
-    """Every step, in order."""
+def migrations(versions: Traversable = VERSIONS) -> list[Migration]:
+    """Every step in this folder, in order."""
     found = []
-    for path in files("mqjobs.store").joinpath("versions").iterdir():
+    for path in versions.iterdir():
         number, _, name = path.name.removesuffix(".sql").partition("_")
         if path.name.endswith(".sql"):
-            found.append(Migration(int(number), name, path.read_text("utf-8")))
+            sql = path.read_text("utf-8")
+            found.append(Migration(int(number), name, sql, _works_with(sql, int(number))))
     return sorted(found, key=lambda migration: migration.version)
+
+
+def _works_with(sql: str, version: int) -> int:
+    """Who says nothing breaks with what was before."""
+    said = re.match(r"-- works with: (\d+)\n", sql)
+    return int(said[1]) if said else version
 
 
 async def current_version(connection: Connection) -> int:
@@ -38,12 +56,16 @@ async def current_version(connection: Connection) -> int:
 
 
 async def pending(connection: Connection) -> list[Migration]:
-    """The steps that `migrate` would take. Raises SchemaMismatch where the database is ahead of this version."""
+    """The steps that `migrate` would take.
+
+    Raises SchemaMismatch where the database is ahead of this version, and no longer works with it.
+    """
     version = await current_version(connection)
     known = migrations()
-    if version > known[-1].version:
+    newest = known[-1].version
+    if version > newest and await connection.fetchval(SQL["works_with"], newest) > newest:
         raise SchemaMismatch(
-            f"the database's schema is version {version}, this mqjobs knows {known[-1].version} at most: "
+            f"the database's schema is version {version}, this mqjobs knows {newest} at most: "
             "upgrade mqjobs here"
         )
     return [migration for migration in known if migration.version > version]
@@ -60,12 +82,14 @@ async def migrate(connection: Connection) -> list[Migration]:
         taken = await pending(connection)
         for migration in taken:
             await connection.execute(migration.sql)
-            await connection.execute(SQL["record"], migration.version, migration.name)
+            await connection.execute(
+                SQL["record"], migration.version, migration.name, migration.works_with
+            )
         return taken
 
 
 async def check(connection: Connection) -> None:
-    """Raises SchemaMismatch unless the schema is the newest that this version knows."""
+    """Raises SchemaMismatch unless the schema is the newest known here, or a later one that works with it."""
     missing = await pending(connection)
     if missing:
         raise SchemaMismatch(

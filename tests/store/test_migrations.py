@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -67,7 +68,7 @@ async def test_many_that_migrate_at_once_take_every_step_once(empty_url: str) ->
 async def test_a_step_that_fails_leaves_the_schema_as_it_was(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Migration(newest() + 1, "broken", "CREATE TABLE mqjobs.half (id int); SELECT 1 / 0")
+    broken = Migration(newest() + 1, "broken", "CREATE TABLE mqjobs.half (id int); SELECT 1 / 0", 1)
     steps = [*migrations.migrations(), broken]
     monkeypatch.setattr(migrations, "migrations", lambda: steps)
 
@@ -81,7 +82,7 @@ async def test_a_step_that_fails_leaves_the_schema_as_it_was(
 async def test_a_database_that_is_behind_names_the_command_that_helps(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Migration(newest() + 1, "more", "CREATE TABLE mqjobs.more (id int)")
+    step = Migration(newest() + 1, "more", "CREATE TABLE mqjobs.more (id int)", 1)
     steps = [*migrations.migrations(), step]
     monkeypatch.setattr(migrations, "migrations", lambda: steps)
 
@@ -97,15 +98,41 @@ async def test_a_database_that_is_behind_names_the_command_that_helps(
     )
 
 
+async def ahead(connection: Connection, *, works_with: int) -> None:
+    """The database has been migrated by an mqjobs of the future."""
+    await connection.execute(
+        "INSERT INTO mqjobs.schema_version VALUES (998, 'breaks nothing', 1), (999, 'of the future', $1)",
+        works_with,
+    )
+
+
 async def test_a_database_that_is_ahead_is_left_alone(database_url: str) -> None:
     async with connected(database_url) as connection:
-        await connection.execute(
-            "INSERT INTO mqjobs.schema_version (version, name) VALUES (999, 'of the future')"
-        )
+        await ahead(connection, works_with=newest() + 1)
 
         for refusing in (check, migrate):
             with pytest.raises(SchemaMismatch, match=r"version 999, this mqjobs knows .* upgrade"):
                 await refusing(connection)
+
+
+async def test_a_database_that_is_ahead_and_works_with_this_version_is_worked_on(
+    database_url: str,
+) -> None:
+    async with connected(database_url) as connection:
+        await ahead(connection, works_with=newest())
+
+        await check(connection)
+        assert await migrate(connection) == []
+
+
+def test_a_step_says_with_which_version_it_works(tmp_path: Path) -> None:
+    (tmp_path / "0001_first.sql").write_text("SELECT 1")
+    (tmp_path / "0002_adds.sql").write_text("-- works with: 1\nSELECT 2")
+    (tmp_path / "0003_removes.sql").write_text("-- What works with: 1 is broken.\nSELECT 3")
+
+    steps = migrations.migrations(tmp_path)
+
+    assert [(step.version, step.works_with) for step in steps] == [(1, 1), (2, 1), (3, 3)]
 
 
 async def test_a_database_without_our_schema_is_version_nought(empty_url: str) -> None:

@@ -7,6 +7,7 @@ CREATE SCHEMA IF NOT EXISTS mqjobs;
 CREATE TABLE IF NOT EXISTS mqjobs.schema_version (
     version    integer PRIMARY KEY,
     name       text NOT NULL,
+    works_with integer NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 
@@ -16,5 +17,9 @@ SELECT to_regclass('mqjobs.schema_version') IS NOT NULL
 -- name: current
 SELECT coalesce(max(version), 0) FROM mqjobs.schema_version
 
+-- name: works_with
+-- The lowest version that is to know the steps taken since this one.
+SELECT max(works_with) FROM mqjobs.schema_version WHERE version > $1
+
 -- name: record
-INSERT INTO mqjobs.schema_version (version, name) VALUES ($1, $2)
+INSERT INTO mqjobs.schema_version (version, name, works_with) VALUES ($1, $2, $3)
