@@ -20,7 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mqjobs.model.errors import ConfigurationError
 
 PREFIX = "MQJOBS_"
-NOT_SETTINGS = ("MQJOBS_TEST_",)
+OF_FLAGS = "MQJOBS_FLAG"
+NOT_SETTINGS = ("MQJOBS_TEST_", f"{OF_FLAGS}_")
 
 
 UNREAD = "MQJOBS_UNREAD_"

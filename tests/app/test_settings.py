@@ -149,8 +149,9 @@ def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_that_is(
         read_settings({variable: "1", "MQJOBS_GRACE": "5"})
 
 
-def test_variables_of_others_and_of_the_tests_are_none_of_its_business() -> None:
+def test_variables_of_others_of_flags_and_of_the_tests_are_none_of_its_business() -> None:
     read_settings({"MQJOBS_TEST_AMQP_URL": "amqp://x", "MQJOB": "1", "HOME": "/"})
+    read_settings({"MQJOBS_FLAG_JOBS_LIST_LIMIT": "5", "MQJOBS_FLAG_DEAD_DROP_YES": "1"})
 
 
 def test_a_secret_is_not_shown() -> None:

@@ -169,7 +169,7 @@ def test_links_lead_somewhere(page: Page) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=path)
 def test_settings_that_are_named_exist(page: Page) -> None:
     settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    flags = set(variables_of(main, PREFIX.rstrip("_")))
+    flags = set(variables_of(main))
     assert page.settings - settings - flags - variables_of_the_tests() == set()
 
 

@@ -14,7 +14,7 @@ from mqjobs.app.cli.jobs import jobs
 from mqjobs.app.cli.listings import consumers, processors, queues, topics
 from mqjobs.app.cli.migrating import migrate
 from mqjobs.app.cli.sending import send
-from mqjobs.app.settings import PREFIX
+from mqjobs.app.settings import OF_FLAGS
 
 LIBRARIES = ("asyncpg", "aio-pika", "pydantic", "click")
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 broker, 4 database, 130 stopped at once."
@@ -23,7 +23,7 @@ EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 broker, 
 @click.group(
     cls=FailingGroup,
     context_settings={
-        "auto_envvar_prefix": PREFIX.rstrip("_"),
+        "auto_envvar_prefix": OF_FLAGS,
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
     },

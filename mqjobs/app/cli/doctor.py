@@ -17,7 +17,7 @@ from mqjobs.app.cli.output import show, show_json
 from mqjobs.app.cli.setup import (
     SERVERS,
     begin_log,
-    forget_own_variables,
+    check_variables_of_flags,
     name_of_app,
     settle,
     with_flags,
@@ -46,7 +46,7 @@ def doctor(as_json: bool, **flags: Any) -> None:
 def examine(findings: Findings, flags: dict[str, Any]) -> None:
     """Look at everything; what cannot be looked at because of what is wrong before it is left open."""
     try:
-        forget_own_variables()
+        check_variables_of_flags()
         app = _examine_app(findings, flags)
         settings = settle(app, flags)
     except MqjobsError as error:

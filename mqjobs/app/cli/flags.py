@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mqjobs.app.settings import PREFIX, Settings
+from mqjobs.app.settings import OF_FLAGS, PREFIX, Settings
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -43,7 +43,7 @@ class Flag(click.Option):
         return super().resolve_envvar_value(ctx)
 
     def _know_variable(self, ctx: click.Context) -> None:
-        self.envvar = self.variable(ctx.auto_envvar_prefix or PREFIX.rstrip("_"))
+        self.envvar = self.variable(ctx.auto_envvar_prefix or OF_FLAGS)
 
 
 class SettingFlag(Flag):
@@ -101,7 +101,7 @@ def limit(default: int) -> Callable[[CommandT], CommandT]:
     )
 
 
-def variables_of(command: click.Command, prefix: str) -> Iterator[str]:
+def variables_of(command: click.Command, prefix: str = OF_FLAGS) -> Iterator[str]:
     """The variables of all flags of this command, and of those below it, that are not settings."""
     for parameter in command.params:
         if isinstance(parameter, Flag) and not isinstance(parameter, SettingFlag):

@@ -15,7 +15,7 @@ from mqjobs.app.app import App
 from mqjobs.app.cli.app_string import WAYS, app_of_project, load_app
 from mqjobs.app.cli.flags import CommandT, setting_flag, variables_of
 from mqjobs.app.logging import configure_logging
-from mqjobs.app.settings import PREFIX, Settings, read_settings
+from mqjobs.app.settings import OF_FLAGS, PREFIX, Settings, read_settings
 from mqjobs.model.errors import ConfigurationError
 
 ParametersT = ParamSpec("ParametersT")
@@ -78,7 +78,7 @@ def set_up(flags: Mapping[str, Any], level: str = "warning") -> Setup:
 
     Raises ConfigurationError.
     """
-    forget_own_variables()
+    check_variables_of_flags()
     named = name_of_app(flags)
     app = load_app(named) if named else App()
     settings = settle(app, flags)
@@ -108,17 +108,11 @@ def begin_log(settings: Settings, level: str) -> None:
     configure_logging(level, settings.log_format, sys.stderr)
 
 
-def forget_own_variables() -> None:
-    """The variables of flags that are no settings have been read, and would be refused as settings.
-
-    Raises ConfigurationError for a variable that seems to be a misspelt one of them.
-    """
-    root = click.get_current_context().find_root()
-    own = set(variables_of(root.command, PREFIX.rstrip("_")))
-    for variable in own:
-        os.environ.pop(variable, None)
-    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for variable in sorted(name for name in os.environ if name.startswith(PREFIX)):
-        near = get_close_matches(variable, own | settings, n=1)
-        if variable not in settings and own.intersection(near):
-            raise ConfigurationError(f"{variable} is no flag's variable; did you mean {near[0]}?")
+def check_variables_of_flags() -> None:
+    """Raises ConfigurationError for a variable that would be a flag's, if there were that flag."""
+    known = set(variables_of(click.get_current_context().find_root().command))
+    for variable in sorted(name for name in os.environ if name.startswith(f"{OF_FLAGS}_")):
+        if variable not in known:
+            near = get_close_matches(variable, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see --help of the command"
+            raise ConfigurationError(f"{variable} is no flag's variable; {hint}")

@@ -126,10 +126,10 @@ async def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_that_is
 async def test_a_misspelt_variable_of_a_flag_is_refused_with_the_nearest_that_is(
     shell: Shell,
 ) -> None:
-    ran = await shell("jobs", "list", MQJOBS_JOBS_LIST_LIMT="3", MQJOBS_TEST_SOMETHING="7")
+    ran = await shell("jobs", "list", MQJOBS_FLAG_JOBS_LIST_LIMT="3", MQJOBS_TEST_SOMETHING="7")
     assert (ran.code, ran.out) == (2, "")
-    assert "MQJOBS_JOBS_LIST_LIMT is no flag's variable" in ran.err
-    assert "did you mean MQJOBS_JOBS_LIST_LIMIT?" in ran.err
+    assert "MQJOBS_FLAG_JOBS_LIST_LIMT is no flag's variable" in ran.err
+    assert "did you mean MQJOBS_FLAG_JOBS_LIST_LIMIT?" in ran.err
 
 
 async def test_a_setting_that_cannot_be_read_is_refused(shell: Shell) -> None:

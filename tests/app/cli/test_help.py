@@ -54,7 +54,7 @@ def test_every_flag_has_its_variable_and_its_words_in_the_help(
 
 
 def test_no_variable_of_a_flag_is_that_of_a_setting() -> None:
-    variables = list(variables_of(main, "MQJOBS"))
+    variables = list(variables_of(main))
     assert len(variables) == len(set(variables))
     assert not set(variables) & {f"MQJOBS_{name.upper()}" for name in Settings.model_fields}
 

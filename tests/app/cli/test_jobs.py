@@ -55,7 +55,7 @@ async def test_roots_are_chosen_by_flags_and_by_their_variables(
     assert await listed("--name", "mail.") == ids[::-1]
     assert await listed("--stale") == [waiting]
     assert await listed("--limit", "1", "--before", str(waiting)) == [ids[1]]
-    assert await listed(MQJOBS_JOBS_LIST_NAME="mail.", MQJOBS_JOBS_LIST_LIMIT="1") == [ids[1]]
+    assert await listed(MQJOBS_FLAG_JOBS_LIST_NAME="mail.", MQJOBS_FLAG_JOBS_LIST_LIMIT="1") == [ids[1]]
     more = await shell("jobs", "list", "--limit", "2")
     assert more.out.splitlines()[-1] == f"there may be more: --before {ids[1]}"
 
@@ -165,7 +165,7 @@ async def test_an_interrupt_is_not_done_without_being_asked(
     assert await stored.status(ids["a"]) is JobStatus.CANCELLED
 
     single = await stored.root("single")
-    ran = await shell("jobs", "interrupt", str(single.id), MQJOBS_JOBS_INTERRUPT_YES="1")
+    ran = await shell("jobs", "interrupt", str(single.id), MQJOBS_FLAG_JOBS_INTERRUPT_YES="1")
     assert ran.out == f"job {single.id} is cancelled\n"
     ran = await shell("jobs", "interrupt", str(single.id))
     assert (ran.code, ran.out) == (0, f"job {single.id} had ended before: nothing has changed\n")
