@@ -1,6 +1,7 @@
 """The outbox as the relay sees it: what is due, and what became of it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from mqjobs.model.message import Envelope
 from mqjobs.store.database import Connection
@@ -19,6 +20,12 @@ async def due(
     """
     rows = await connection.fetch(SQL["due_without_queue" if only_unrouted else "due"], limit)
     return [(row["id"], envelope_of(row)) for row in rows]
+
+
+async def oldest_due(connection: Connection) -> timedelta | None:
+    """How long the message that has been due the longest has waited to go out; None: nothing is due."""
+    age: timedelta | None = await connection.fetchval(SQL["oldest_due"])
+    return age
 
 
 async def delete(connection: Connection, row_ids: Sequence[int]) -> None:

@@ -119,3 +119,21 @@ async def test_what_waits_in_queues_is_not_looked_at_for_what_has_none(
     plan = await connection.fetch("EXPLAIN (ANALYZE, BUFFERS OFF) EXECUTE relay (500)")
 
     assert not any("Rows Removed by Filter" in line for (line,) in plan), plan
+
+
+async def test_the_age_of_the_outbox_is_that_of_what_has_been_due_the_longest(
+    connection: Connection,
+) -> None:
+    assert await outbox.oldest_due(connection) is None
+    await written(connection, delay=timedelta(hours=1))
+    assert await outbox.oldest_due(connection) is None
+
+    [old] = await written(connection)
+    await written(connection)
+    await connection.execute(
+        "UPDATE mqjobs.message SET available_at = now() - interval '2 h' WHERE message_id = $1", old
+    )
+
+    age = await outbox.oldest_due(connection)
+    assert age is not None
+    assert timedelta(hours=2) <= age < timedelta(hours=3)
