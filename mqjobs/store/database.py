@@ -36,6 +36,8 @@ OUTAGES = (
     asyncpg.InternalClientError,  # what a connection says that was ended while it was asked
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
+    asyncpg.InvalidCachedStatementError,  # the schema was migrated under a statement that was prepared before
+    asyncpg.OutdatedSchemaCacheError,
 )
 
 
