@@ -28,6 +28,18 @@ async def oldest_due(connection: Connection) -> timedelta | None:
     return age
 
 
+async def keep_in_hand(
+    connection: Connection, row_ids: Sequence[int], for_so_long: timedelta
+) -> None:
+    """Other relays pass these over for so long, also when the transaction is over."""
+    await connection.execute(SQL["keep_in_hand"], row_ids, for_so_long)
+
+
+async def let_go(connection: Connection, row_ids: Sequence[int]) -> None:
+    """These are due for any relay again."""
+    await connection.execute(SQL["let_go"], row_ids)
+
+
 async def delete(connection: Connection, row_ids: Sequence[int]) -> None:
     """These are with the broker."""
     if row_ids:

@@ -1,14 +1,17 @@
 """The relay: what is due goes to the broker, and leaves the outbox when the broker has it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from mqjobs.model.errors import BrokerUnavailable
 from mqjobs.model.message import Envelope, Outgoing
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
 from mqjobs.runtime import relay as relay_module
 from mqjobs.runtime.relay import Relay
 from tests.support.answering import AnsweringTransport
@@ -18,6 +21,7 @@ from tests.support.topics import Piece, Work
 from tests.support.waiting import eventually
 
 NEVER = timedelta(hours=1)
+AT_ONCE = timedelta(milliseconds=10)
 LATER = timedelta(hours=1)
 
 
@@ -254,3 +258,114 @@ async def test_a_topic_that_found_a_queue_meanwhile_is_carried_after_all(
         assert await a_relay(around).carry() == 1
 
         assert [row["queue"] for row in await around.outbox()] == ["late"]
+
+
+async def test_a_broker_that_takes_its_time_holds_no_transaction_up_and_nobody_publishes_twice(
+    beside_broker: Surroundings,
+    broker_answers: AnsweringTransport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "SLOW", AT_ONCE)
+    monkeypatch.setattr(relay_module, "IN_HAND_FOR", timedelta(seconds=3))
+    envelope, answers = an_envelope("tests.note"), asyncio.Event()
+    broker_answers.while_publishing = waits_for(answers)
+    await put(beside_broker, envelope)
+
+    async with asyncio.TaskGroup() as group:
+        carrying = group.create_task(a_relay(beside_broker).carry())
+        first = await in_hand(beside_broker)
+        assert await beside_broker.pool.fetchval(OPEN_TRANSACTIONS) == 0
+        assert await a_relay(beside_broker).carry() == 0
+
+        async def is_kept_in_hand() -> bool:
+            return await in_hand(beside_broker) > first
+
+        await eventually(is_kept_in_hand)
+        answers.set()
+
+    assert carrying.result() == 1
+    assert ids(broker_answers.published) == [envelope.id]
+    assert not await beside_broker.outbox()
+
+
+async def test_a_slow_broker_that_goes_away_leaves_the_messages_due_at_once(
+    beside_broker: Surroundings,
+    broker_answers: AnsweringTransport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "SLOW", AT_ONCE)
+    envelope, answers = an_envelope("tests.note"), asyncio.Event()
+    broker_answers.while_publishing, broker_answers.is_away = waits_for(answers), True
+    await put(beside_broker, envelope)
+
+    async with asyncio.TaskGroup() as group:
+        carrying = group.create_task(refused(a_relay(beside_broker)))
+        await in_hand(beside_broker)
+        answers.set()
+    assert carrying.result()
+
+    broker_answers.is_away = False
+    assert await a_relay(beside_broker).carry() == 1
+
+
+async def test_a_relay_that_died_with_a_slow_broker_is_followed_by_another_soon(
+    beside_broker: Surroundings, broker_answers: AnsweringTransport
+) -> None:
+    await put(beside_broker, an_envelope("tests.note"), an_envelope("tests.note"))
+    left = "UPDATE mqjobs.message SET relay_until = now() + $1::interval"
+    await beside_broker.pool.execute(left, LATER)
+    assert await a_relay(beside_broker).carry() == 0
+
+    await beside_broker.pool.execute(left, -LATER)
+
+    assert await a_relay(beside_broker).carry() == 2
+
+
+async def test_what_goes_out_and_what_comes_back_is_counted(
+    beside_broker: Surroundings, broker_answers: AnsweringTransport
+) -> None:
+    broker_answers.unroutable.add("tests.piece")
+    await put(beside_broker, *(an_envelope(f"tests.{name}") for name in ("note", "piece", "note")))
+
+    await a_relay(beside_broker).carry()
+
+    counts = beside_broker.services.tally.counts()
+    assert (counts[Count.PUBLISHED, ""], counts[Count.RETURNED, ""]) == (2, 1)
+
+
+OPEN_TRANSACTIONS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND state = 'idle in transaction'
+"""
+
+
+def waits_for(answers: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    """A broker that answers when this is set."""
+
+    async def wait() -> None:
+        await answers.wait()
+
+    return wait
+
+
+async def in_hand(around: Surroundings) -> datetime:
+    """Until when a relay has the message in hand that it still waits for, once it has."""
+    found: datetime | None = None
+
+    async def is_in_hand() -> bool:
+        nonlocal found
+        found = await around.pool.fetchval("SELECT max(relay_until) FROM mqjobs.message")
+        return found is not None
+
+    await eventually(is_in_hand)
+    assert found is not None
+    return found
+
+
+async def refused(relay: Relay) -> bool:
+    """Whether the broker was away."""
+    try:
+        await relay.carry()
+    except BrokerUnavailable:
+        return True
+    return False

@@ -106,4 +106,4 @@ UPDATE mqjobs.job
 -- name: overdue
 -- Messages that should have gone out by now.
 SELECT count(*) FROM mqjobs.message
- WHERE dead_at IS NULL AND consumer_id IS NULL AND available_at < clock_timestamp() - $1::interval
+ WHERE dead_at IS NULL AND consumer_id IS NULL AND id > 0 AND available_at < clock_timestamp() - $1::interval

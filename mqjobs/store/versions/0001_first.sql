@@ -15,6 +15,7 @@ CREATE TABLE mqjobs.consumer (
     queues       text[] NOT NULL,
     started_at   timestamptz NOT NULL DEFAULT now(),
     heartbeat_at timestamptz NOT NULL DEFAULT now(),
+    is_full      boolean NOT NULL DEFAULT false,
     alive_until  timestamptz NOT NULL
 );
 
@@ -31,6 +32,7 @@ CREATE TABLE mqjobs.job (
     status             mqjobs.job_status NOT NULL DEFAULT 'new',
     is_unique          boolean NOT NULL DEFAULT false,
     is_own_child       boolean NOT NULL DEFAULT false,
+    awaits_message     boolean NOT NULL DEFAULT true,
     interrupted        boolean NOT NULL DEFAULT false,
 
     lease              integer NOT NULL DEFAULT 0 CHECK (lease >= 0),
@@ -56,6 +58,7 @@ CREATE TABLE mqjobs.job (
     started_at         timestamptz,
     stopped_at         timestamptz,
     last_active_at     timestamptz,
+    resent_at          timestamptz,
 
     children           integer NOT NULL DEFAULT 0,
     children_success   integer NOT NULL DEFAULT 0 CHECK (children_success >= 0),
@@ -140,6 +143,7 @@ CREATE TABLE mqjobs.message (
     expires_at   timestamptz,
     consumer_id  uuid,
     deliveries   integer NOT NULL DEFAULT 0,
+    relay_until  timestamptz,
     dead_at      timestamptz,
     dead_reason  text,
     dead_detail  text,
@@ -151,11 +155,14 @@ CREATE TABLE mqjobs.message (
     autovacuum_vacuum_cost_limit = 2000
 );
 
-CREATE INDEX message_due ON mqjobs.message (available_at, id) WHERE dead_at IS NULL AND consumer_id IS NULL;
+-- Every id is positive, and the relay says so: whoever takes from a queue does not, and so never walks all that is due.
+CREATE INDEX message_due ON mqjobs.message (available_at, id)
+    WHERE dead_at IS NULL AND consumer_id IS NULL AND id > 0;
 CREATE INDEX message_without_queue ON mqjobs.message (available_at, id)
     WHERE dead_at IS NULL AND consumer_id IS NULL AND queue IS NULL;
 CREATE INDEX message_in_queue ON mqjobs.message (queue, priority, available_at, id)
     WHERE dead_at IS NULL AND consumer_id IS NULL;
+CREATE INDEX message_by_id ON mqjobs.message (message_id);
 CREATE INDEX message_taken ON mqjobs.message (consumer_id) WHERE consumer_id IS NOT NULL;
 CREATE INDEX message_dead ON mqjobs.message (id) WHERE dead_at IS NOT NULL;
 
@@ -182,4 +189,11 @@ CREATE TABLE mqjobs.binding (
     queue      text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, queue)
+);
+
+-- Queues that an operator has paused: consumers take nothing from them until they are resumed.
+CREATE TABLE mqjobs.paused_queue (
+    queue     text PRIMARY KEY,
+    paused_at timestamptz NOT NULL DEFAULT now(),
+    paused_by text NOT NULL
 );
