@@ -14,7 +14,7 @@ from mqjobs.model.status import JobStatus
 from mqjobs.model.stopped import RootJobStopped
 from mqjobs.processing.job_runner import JobRunner
 from mqjobs.processing.running_job import RunningJob
-from mqjobs.store.roots import Moved, move_roots
+from mqjobs.store.roots import Moved, lock_roots_of, move_roots
 from tests.support.consuming import Running, Stage
 from tests.support.processors import (
     LATER,
@@ -66,6 +66,29 @@ async def recounted(mq: Running, root: Job) -> bool:
         statuses.count(CANCELLED),
         statuses.count(JobStatus.STALE),
     )
+
+
+# ------------------------------------------------------------------------------------------------------ the lock order
+
+
+async def test_calls_about_the_same_roots_wait_for_each_other_and_never_in_a_circle(
+    stage: Stage,
+) -> None:
+    """Retried by nobody, so that a circle of locks would be an error here."""
+    async with stage.running(delayed(never, Piece), unique(never)) as mq:
+        names = [f"work {number}" for number in range(12)]
+        sent = [await mq.send(Work(job=name), delay=LATER) for name in names]
+        roots = [each.job_id for each in sent if each.job_id is not None]
+        own = [job.id for each in roots for job in (await mq.children(each)).values()]
+
+        async def lock(children: list[int]) -> None:
+            for _ in range(TIMES):
+                async with mq.transaction() as connection:
+                    await lock_roots_of(connection, children)
+
+        await together(*(lock(own[turn:] + own[:turn]) for turn in range(4)))
+
+    assert len(own) == len(names)
 
 
 # ------------------------------------------------------------------------------------------------- the last children
