@@ -23,6 +23,9 @@ class Broker(Protocol):
     def kill(self) -> None:
         """End it at once, as a power cut would; its data stays."""
 
+    def forget(self) -> None:
+        """Lose all its data, and start with none."""
+
     def rabbitmqctl(self, *args: str) -> str:
         """Run the broker's own command line on it, and return what it printed."""
 
@@ -47,6 +50,9 @@ class GivenBroker:
 
     def kill(self) -> None:
         raise self._not_ours("killed")
+
+    def forget(self) -> None:
+        raise self._not_ours("robbed of its data")
 
     def rabbitmqctl(self, *args: str) -> str:
         raise self._not_ours(f"told to {' '.join(args)!r}")

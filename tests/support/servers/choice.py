@@ -15,7 +15,14 @@ def open_broker() -> Broker:
 
     Its owner removes it; what its owner forgets ends with the process.
     """
-    broker = _first_broker()
+    if url := os.environ.get(AMQP_URL_VARIABLE):
+        return GivenBroker(url)
+    return open_private_broker()
+
+
+def open_private_broker() -> Broker:
+    """One that can come to harm: never the one that is given; else like `open_broker`."""
+    broker = _first_private_broker()
     atexit.register(broker.remove)
     return broker
 
@@ -25,9 +32,7 @@ def prepare_broker() -> None:
     open_broker().remove()
 
 
-def _first_broker() -> Broker:
-    if url := os.environ.get(AMQP_URL_VARIABLE):
-        return GivenBroker(url)
+def _first_private_broker() -> Broker:
     if docker.engine_works() and docker.ensure_image():
         return docker.DockerBroker()
     return RabbitNode(_programs())

@@ -76,6 +76,10 @@ class DockerBroker:
     def kill(self) -> None:
         _docker("kill", self._name)
 
+    def forget(self) -> None:
+        self.remove()
+        self.start()
+
     def rabbitmqctl(self, *args: str) -> str:
         return _docker("exec", self._name, "rabbitmqctl", "--quiet", *args)
 

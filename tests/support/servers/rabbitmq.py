@@ -96,6 +96,11 @@ class RabbitNode:
             self._server = None
         self._end_epmd()
 
+    def forget(self) -> None:
+        self.kill()
+        shutil.rmtree(self._folder / "data")
+        self.start()
+
     def rabbitmqctl(self, *args: str) -> str:
         """Run rabbitmqctl on the node; raises with what it printed where it fails."""
         command = [self._programs.ctl, "--quiet", *args]
