@@ -1,0 +1,19 @@
+"""The faults by name, and in which combination they come unless others are chosen."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from random import Random
+from typing import Any
+
+from tests.faults import processes
+from tests.faults.arena import Arena
+
+Fault = Callable[[Arena, Random, asyncio.Event], Coroutine[Any, Any, None]]
+"""Does harm until the event is set, and has then made everything whole again."""
+
+FAULTS: Mapping[str, Fault] = {
+    "kill": processes.kill,
+    "freeze": processes.freeze,
+}
+
+DEFAULT = ("kill", "freeze")
