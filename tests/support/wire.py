@@ -51,10 +51,6 @@ class Wire:
             yield wire
             wire.tear()
 
-    def lead_to(self, url: str) -> None:
-        """Whoever connects from now on comes to this server."""
-        self._connect = lambda: _connect_to(url)
-
     def tear(self) -> None:
         """End every connection, and let nobody in."""
         self.is_torn = True

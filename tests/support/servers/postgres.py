@@ -37,17 +37,16 @@ class Postgres:
     """A server under one URL from its start to its removal."""
 
     def __init__(self, speed: Speed = Speed.SAFE) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mqjobs-postgres-"))
-        # The server may run as a system user of its own, who has to get through to its data.
-        self._folder.chmod(0o755)
+        self._folder = _new_folder()
         self._data = self._folder / "data"
+        self._address = _new_folder() / "here"
         self._speed = speed
         self._server: PostgresServer | None = None
 
     @property
     def url(self) -> str:
-        url: str = self._started().get_uri()
-        return url
+        self._started()
+        return f"postgresql://postgres@/postgres?host={self._address}"
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
@@ -87,19 +86,31 @@ class Postgres:
         server.psql("ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf();")
         return standby
 
-    def promote(self) -> None:
-        """What it followed is gone: it takes writes from now on, and returns when it does."""
-        pg_ctl(["-w", "promote"], pgdata=self._data, user=self._started().system_user)
+    def give_way_to(self, standby: "Postgres") -> None:
+        """This one was killed: its standby is there instead, under this one's URL, and takes writes."""
+        pg_ctl(["-w", "promote"], pgdata=standby._data, user=standby._started().system_user)
+        self._folder, standby._folder = standby._folder, self._folder
+        self._data, standby._data = standby._data, self._data
+        self._server, standby._server = standby._server, self._server
+        self._publish_address()
+        standby.remove()
 
     def remove(self) -> None:
         """End it and everything that it left behind."""
         if self._server is not None:
             self._server.cleanup()
             self._server = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._folder, self._address.parent):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _open(self) -> None:
         self._server = get_server(self._data, cleanup_mode="delete")
+        self._publish_address()
+
+    def _publish_address(self) -> None:
+        """Where the socket is changes when another server takes the place of this one; the URL does not."""
+        self._address.unlink(missing_ok=True)
+        self._address.symlink_to(self._started().get_postmaster_info().socket_dir)
 
     def _make_folder(self, owner: str | None) -> None:
         self._data.mkdir(mode=0o700)
@@ -110,3 +121,10 @@ class Postgres:
         if self._server is None:
             raise RuntimeError("start() the server first")
         return self._server
+
+
+def _new_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="mqjobs-postgres-"))
+    # The server may run as a system user of its own, who has to get through to its data.
+    folder.chmod(0o755)
+    return folder
