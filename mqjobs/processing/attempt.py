@@ -68,10 +68,14 @@ class Attempt:
 
 
 class Runs:
-    """The runs that this consumer holds leases for, in whose name it claims."""
+    """The runs that this consumer holds leases for, in whose name it claims.
+
+    `is_full`: it has deliveries at hand that wait until others have ended.
+    """
 
     def __init__(self, consumer_id: UUID) -> None:
         self.consumer_id = consumer_id
+        self.is_full = False
         self._held: dict[int, tuple[int, Attempt]] = {}
 
     @contextmanager

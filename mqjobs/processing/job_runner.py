@@ -81,7 +81,8 @@ class JobRunner:
 
     async def create_unique(self, owner_id: str | UUID, name: str) -> Job | None:
         """The root job of this owner and name, created without running it; None where the name is taken."""
-        root = await self._services.store.create_root(self._new_root(owner_id, name))
+        new = replace(self._new_root(owner_id, name), awaits_message=False)
+        root = await self._services.store.create_root(new)
         if isinstance(root, NameTaken):
             return None
         return Job(root.id, None, str(owner_id), name, root.status, unique=True, children=1)

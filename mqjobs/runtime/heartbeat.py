@@ -51,7 +51,12 @@ class Heartbeat:
 
     async def _beat(self) -> bool:
         async with self._pool.acquire() as connection:
-            now = await consumers.beat(connection, self._consumer.id, self._alive_for)
+            now = await consumers.beat(
+                connection,
+                self._consumer.id,
+                self._alive_for,
+                is_full=self._services.runs.is_full,
+            )
         if now is not None:
             self._services.envelopes.clock.set(now)
         return now is not None

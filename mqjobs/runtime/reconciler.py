@@ -5,16 +5,19 @@ from datetime import timedelta
 
 import structlog
 
+from mqjobs.model.tally import Count
 from mqjobs.runtime.every import every
 from mqjobs.store import reconciling
 from mqjobs.store.job_store import JobStore, transaction
 from mqjobs.store.outages import patiently
+from mqjobs.store.reconciling import Page
 
 log = structlog.get_logger(__name__)
 
 QUIET_FOR = timedelta(minutes=1)
 LATE = timedelta(minutes=5)
 PAGE = 100
+PAUSE = timedelta(milliseconds=50)
 
 
 async def run_reconciler(
@@ -22,21 +25,28 @@ async def run_reconciler(
 ) -> None:
     """Look after each interval until stopped, at active roots in which nothing has happened for a minute.
 
-    And into the outbox, where it needs a relay: where it is the queue, what waits there long may wait.
+    And into the outbox, where it needs a relay: where it is the queue, what waits there long may wait. Of all
+    consumers one does it in each interval.
     """
     async for _ in every(interval, stop):
+        if not await patiently("the reconciler", lambda: _take_turn(store, interval)):
+            continue
         if needs_relay:
             await patiently("the reconciler", lambda: tell_overdue(store))
         await patiently("the reconciler", lambda: reconcile_quiet_roots(store))
 
 
 async def reconcile_quiet_roots(store: JobStore, quiet_for: timedelta = QUIET_FOR) -> int:
-    """One look at every such root; how many were repaired. Every repair is a warning."""
+    """One look at every such root; how many were repaired. Every repair is a warning.
+
+    No root is locked but those that did not agree with their children when they were looked at.
+    """
     repaired, after = 0, 0
-    while root_ids := await _quiet_roots(store, quiet_for, after):
-        for root_id in root_ids:
+    while page := await _look_at_page(store, quiet_for, after):
+        for root_id in page.differing:
             repaired += await _reconcile(store, root_id)
-        after = root_ids[-1]
+        after = page.last_id
+        await asyncio.sleep(PAUSE.total_seconds())
     return repaired
 
 
@@ -48,9 +58,14 @@ async def tell_overdue(store: JobStore) -> None:
         log.warning("outbox_overdue", messages=late)
 
 
-async def _quiet_roots(store: JobStore, quiet_for: timedelta, after: int) -> list[int]:
+async def _take_turn(store: JobStore, interval: timedelta) -> bool:
     async with store.pool.acquire() as connection:
-        return await reconciling.quiet_roots(
+        return await reconciling.take_turn(connection, "reconcile", interval)
+
+
+async def _look_at_page(store: JobStore, quiet_for: timedelta, after: int) -> Page | None:
+    async with store.pool.acquire() as connection:
+        return await reconciling.look_at_page(
             connection, quiet_for=quiet_for, after=after, limit=PAGE
         )
 
@@ -58,6 +73,8 @@ async def _quiet_roots(store: JobStore, quiet_for: timedelta, after: int) -> lis
 async def _reconcile(store: JobStore, root_id: int) -> bool:
     async with transaction(store.pool) as connection:
         repair = await reconciling.reconcile(connection, root_id)
-    if repair:
-        log.warning("reconciled", root_id=root_id, repair=repair)
-    return repair is not None
+    if repair is None:
+        return False
+    log.warning("reconciled", root_id=root_id, repair=repair)
+    store.tally.add(Count.REPAIRS, kind=repair)
+    return True

@@ -42,9 +42,14 @@ async def register(connection: Connection, consumer: ConsumerInfo, alive_for: ti
     )
 
 
-async def beat(connection: Connection, consumer_id: UUID, alive_for: timedelta) -> datetime | None:
-    """The consumer is alive for so long from now, the database's time; None: it was declared dead and forgotten."""
-    now: datetime | None = await connection.fetchval(SQL["beat"], consumer_id, alive_for)
+async def beat(
+    connection: Connection, consumer_id: UUID, alive_for: timedelta, *, is_full: bool = False
+) -> datetime | None:
+    """The consumer is alive for so long from now, the database's time; None: it was declared dead and forgotten.
+
+    `is_full`: it holds deliveries that it has no slot for.
+    """
+    now: datetime | None = await connection.fetchval(SQL["beat"], consumer_id, alive_for, is_full)
     return now
 
 

@@ -1,19 +1,37 @@
 """The reconciler's look: counters against a recount. A healthy system gives it nothing to repair."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from mqjobs.model.status import JobStatus
-from mqjobs.store.consumers import SQL
 from mqjobs.store.database import Connection
 from mqjobs.store.roots import Moved, lock_root, move_roots
+from mqjobs.store.statements import statements
+
+SQL = statements("reconciling")
 
 
-async def quiet_roots(
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Roots that were looked at: the last one's id, and those that do not agree with their children."""
+
+    last_id: int
+    differing: list[int]
+
+
+async def take_turn(connection: Connection, name: str, interval: timedelta) -> bool:
+    """Whether it is the caller's turn to do what one consumer does for all, once in an interval."""
+    return bool(await connection.fetchval(SQL["take_turn"], name, interval))
+
+
+async def look_at_page(
     connection: Connection, *, quiet_for: timedelta, after: int = 0, limit: int = 100
-) -> list[int]:
-    """Active roots in which nothing has happened for so long, by id, those after this one."""
-    rows = await connection.fetch(SQL["quiet_roots"], quiet_for, after, limit)
-    return [row["id"] for row in rows]
+) -> Page | None:
+    """The next active roots by id in which nothing has happened for so long; None: there are no more. Locks nothing."""
+    rows = await connection.fetch(SQL["look_at_page"], quiet_for, after, limit)
+    if not rows:
+        return None
+    return Page(rows[-1]["id"], [row["id"] for row in rows if not row["agrees"]])
 
 
 async def reconcile(connection: Connection, root_id: int) -> str | None:

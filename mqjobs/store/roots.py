@@ -23,13 +23,14 @@ TRIES = 10
 class NewRoot:
     """A root that is asked for: whose it is, its name, the message to send for it again, when it may take a name over.
 
-    `time_before_stale` None: never.
+    `time_before_stale` None: never. `awaits_message`: the message runs it, so that one that is lost comes again.
     """
 
     owner_id: str
     name: str
     envelope: Envelope | None
     time_before_stale: timedelta | None
+    awaits_message: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobS
 def _message(new: NewRoot) -> tuple[object, ...]:
     envelope = new.envelope
     if envelope is None:
-        return (None,) * 7
+        return *(None,) * 7, False
     return (
         envelope.id,
         envelope.topic,
@@ -153,4 +154,5 @@ def _message(new: NewRoot) -> tuple[object, ...]:
         json.dumps(dict(envelope.headers)),
         int(envelope.priority),
         envelope.expires_at,
+        new.awaits_message,
     )

@@ -1,5 +1,6 @@
 """The reconciler's look: a recount, and a repair where it does not agree."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -7,9 +8,9 @@ import pytest
 
 from mqjobs.model.status import JobStatus
 from mqjobs.store.messages import insert_messages
-from mqjobs.store.reconciling import overdue, quiet_roots, reconcile
+from mqjobs.store.reconciling import Page, look_at_page, overdue, reconcile, take_turn
 from tests.support.envelopes import an_envelope
-from tests.support.stored_jobs import TOPIC, StoredJobs
+from tests.support.stored_jobs import TOPIC, StoredJobs, connected
 
 HOUR = timedelta(hours=1)
 
@@ -92,10 +93,48 @@ async def test_only_active_roots_that_are_quiet_are_looked_at_page_by_page(
         await work.quiet(root_id, 2 * HOUR)
     await work.root("busy")
 
-    first = await quiet_roots(work.connection, quiet_for=HOUR, limit=2)
-    second = await quiet_roots(work.connection, quiet_for=HOUR, after=first[-1], limit=2)
+    first = await look_at_page(work.connection, quiet_for=HOUR, limit=2)
+    second = await look_at_page(work.connection, quiet_for=HOUR, after=quiet[1], limit=2)
 
-    assert first + second == quiet
+    assert (first, second) == (Page(quiet[1], []), Page(quiet[2], []))
+    assert await look_at_page(work.connection, quiet_for=HOUR, after=quiet[2], limit=2) is None
+
+
+async def test_a_page_names_those_that_do_not_agree_with_their_children(
+    work: StoredJobs,
+) -> None:
+    healthy, wrong = await a_root(work), (await work.root("wrong")).id
+    await work.connection.execute("UPDATE mqjobs.job SET children = 9 WHERE id = $1", wrong)
+    unended = await work.ended_root("unended", JobStatus.FAILED, ["one"])
+    await work.connection.execute(
+        "UPDATE mqjobs.job SET status = 'running', stopped_at = NULL, retries = retries + 1"
+        " WHERE id = $1",
+        unended,
+    )
+    childless = (await work.root("childless")).id
+    await work.connection.execute("DELETE FROM mqjobs.job WHERE root_id = $1", childless)
+
+    page = await look_at_page(work.connection, quiet_for=timedelta(0))
+
+    assert page == Page(childless, [wrong, unended])
+    assert healthy not in page.differing
+
+
+async def test_of_many_that_ask_at_once_one_has_the_turn_until_the_interval_is_over(
+    database_url: str,
+) -> None:
+    async def ask() -> bool:
+        async with connected(database_url) as connection:
+            return await take_turn(connection, "sweep", HOUR)
+
+    async with asyncio.TaskGroup() as group:
+        turns = [group.create_task(ask()) for _ in range(6)]
+    assert [turn.result() for turn in turns].count(True) == 1
+
+    async with connected(database_url) as connection:
+        assert await take_turn(connection, "something else", HOUR)
+        await connection.execute("UPDATE mqjobs.turn SET taken_at = taken_at - interval '2 h'")
+        assert await take_turn(connection, "sweep", HOUR)
 
 
 async def test_messages_that_are_late_are_counted(work: StoredJobs) -> None:

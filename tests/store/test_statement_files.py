@@ -15,9 +15,10 @@ def test_every_file_of_statements_is_a_subject() -> None:
 def test_a_statement_has_its_comments_and_ends_before_the_next_name() -> None:
     outbox = statements("outbox")
 
-    assert set(outbox) == {"due", "due_without_queue", "delete", "make_dead"}
+    assert {"due", "due_without_queue", "delete", "make_dead"} <= set(outbox)
     assert outbox["due"].startswith("-- Messages that are due to go out;")
-    assert outbox["delete"] == "DELETE FROM mqjobs.message WHERE id = ANY($1::bigint[])"
+    assert outbox["delete"].startswith("DELETE FROM mqjobs.message")
+    assert "--" not in outbox["delete"]
 
 
 @pytest.mark.parametrize("subject", subjects())

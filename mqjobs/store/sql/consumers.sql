@@ -7,7 +7,7 @@ VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6::interval)
 -- name: beat
 -- Still here. No row: this consumer was declared dead, and what it ran belongs to others.
 UPDATE mqjobs.consumer
-   SET heartbeat_at = clock_timestamp(), alive_until = clock_timestamp() + $2::interval
+   SET heartbeat_at = clock_timestamp(), alive_until = clock_timestamp() + $2::interval, is_full = $3
  WHERE id = $1
 RETURNING clock_timestamp()
 
@@ -30,8 +30,8 @@ SELECT id FROM mqjobs.consumer
    FOR UPDATE SKIP LOCKED
 
 -- name: release_messages
--- Messages that dead or unknown consumers took go back to their queues.
-UPDATE mqjobs.message SET consumer_id = NULL
+-- Messages that dead or unknown consumers took go back to their queues. What one held it was acting on: a crash.
+UPDATE mqjobs.message SET consumer_id = NULL, crashes = crashes + is_held::integer, is_held = false
  WHERE consumer_id IS NOT NULL AND dead_at IS NULL AND NOT mqjobs.is_alive(consumer_id)
 
 -- name: orphans
@@ -74,36 +74,3 @@ RETURNING id
 
 -- name: consumers
 SELECT *, alive_until > clock_timestamp() AS is_alive FROM mqjobs.consumer ORDER BY started_at
-
--- name: quiet_roots
--- Active roots in which nothing has happened for a while: those whose counters are worth a second look.
-SELECT id FROM mqjobs.job
- WHERE root_id IS NULL AND status IN ('new', 'running') AND last_active_at < clock_timestamp() - $1::interval
-   AND id > $2
- ORDER BY id
- LIMIT $3
-
--- name: recount
--- What the counters of a root say, and what its children say.
-SELECT root.children = counted.children AND root.children_success = counted.success
-       AND root.children_failed = counted.failed AND root.children_cancelled = counted.cancelled
-       AND root.children_stale = counted.stale AS agrees,
-       counted.*
-  FROM mqjobs.job AS root,
-       LATERAL (SELECT count(*)::integer AS children,
-                       (count(*) FILTER (WHERE status = 'success'))::integer AS success,
-                       (count(*) FILTER (WHERE status = 'failed'))::integer AS failed,
-                       (count(*) FILTER (WHERE status = 'cancelled'))::integer AS cancelled,
-                       (count(*) FILTER (WHERE status = 'stale'))::integer AS stale
-                  FROM mqjobs.job WHERE root_id = root.id) AS counted
- WHERE root.id = $1 AND root.status IN ('new', 'running')
-
--- name: set_counters
-UPDATE mqjobs.job
-   SET children = $2, children_success = $3, children_failed = $4, children_cancelled = $5, children_stale = $6
- WHERE id = $1
-
--- name: overdue
--- Messages that should have gone out by now.
-SELECT count(*) FROM mqjobs.message
- WHERE dead_at IS NULL AND consumer_id IS NULL AND id > 0 AND available_at < clock_timestamp() - $1::interval

@@ -24,8 +24,8 @@ WITH root AS (
     RETURNING id
 )
 INSERT INTO mqjobs.job
-    (root_id, name, is_own_child, message_id, topic, queue, body, headers, priority, expires_at)
-SELECT root.id, $2, true, $3, $4, $5, $6, $7::text::jsonb, $8, $9
+    (root_id, name, is_own_child, message_id, topic, queue, body, headers, priority, expires_at, awaits_message)
+SELECT root.id, $2, true, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10
   FROM root
 RETURNING root_id, id
 

@@ -1,4 +1,4 @@
--- The first schema: jobs, messages, dependent messages, consumers, bindings.
+-- The first schema: jobs, messages, dependent messages, consumers, bindings, turns.
 --
 -- A child's row is written only while its root's row is locked; roots are locked in the order of their ids. That
 -- alone keeps counters right and deadlocks away, so children carry no foreign key to their root: it would be
@@ -196,4 +196,10 @@ CREATE TABLE mqjobs.paused_queue (
     queue     text PRIMARY KEY,
     paused_at timestamptz NOT NULL DEFAULT now(),
     paused_by text NOT NULL
+);
+
+-- What one consumer does at a time for all of them, and when somebody last began.
+CREATE TABLE mqjobs.turn (
+    name     text PRIMARY KEY,
+    taken_at timestamptz NOT NULL
 );
