@@ -16,10 +16,12 @@ from tests.faults.consumers import Consumers
 from tests.faults.ledger import Ledger
 from tests.faults.records import begin_records
 from tests.faults.topics import HURRIED
+from tests.faults.wires import Wires
 from tests.support.amqp import Declared
 from tests.support.databases import create_template, drop, url_of
 from tests.support.servers import Broker, Postgres, ServerError
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 OVER_POSTGRES = "postgres:"
 
@@ -53,6 +55,7 @@ class Arena:
     broker_url: str
     own_postgres: Postgres | None = None
     own_broker: Broker | None = None
+    wires: Wires | None = None
 
     @property
     def postgres(self) -> Postgres:
@@ -67,6 +70,21 @@ class Arena:
         if self.own_broker is None:
             raise ServerError("this run has no RabbitMQ of its own")
         return self.own_broker
+
+    @property
+    def database_wire(self) -> Wire:
+        """What lies between the run's processes and the database, if the run is wired; else a ServerError."""
+        return self._wired().database
+
+    @property
+    def broker_wire(self) -> Wire:
+        """What lies between the run's processes and the broker, if the run is wired; else a ServerError."""
+        return self._wired().broker
+
+    def _wired(self) -> Wires:
+        if self.wires is None:
+            raise ServerError("this run is not wired")
+        return self.wires
 
     @property
     def queues(self) -> list[str]:
@@ -109,7 +127,12 @@ class Arena:
 
 @asynccontextmanager
 async def arena(
-    folder: Path, *, postgres: Postgres | str, broker: Broker | str, **variables: str
+    folder: Path,
+    *,
+    postgres: Postgres | str,
+    broker: Broker | str,
+    wires: Wires | None = None,
+    **variables: str,
 ) -> AsyncIterator[Arena]:
     """An arena in this folder on a fresh database. A server may be given by its URL; then it is not to be ended."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
@@ -124,6 +147,7 @@ async def arena(
         "MQJOBS_BROKER_URL": broker_url,
         "MQJOBS_EXCHANGE": name,
         QUEUE_VARIABLE: name,
+        **(wires.urls(database_url, broker_url) if wires else {}),
         **variables,
     }
     consumers = Consumers(folder, ledger, settings)
@@ -136,6 +160,7 @@ async def arena(
         broker_url,
         None if isinstance(postgres, str) else postgres,
         None if isinstance(broker, str) else broker,
+        wires,
     )
     try:
         async with made.connected() as connection:
