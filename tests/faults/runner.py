@@ -12,6 +12,7 @@ from tests.faults.arena import Arena
 from tests.faults.checker import Findings, check
 from tests.faults.consumers import Process
 from tests.faults.ledger import What, read
+from tests.faults.logs import faults_in
 from tests.faults.plan import FAULTS
 from tests.faults.processes import was_set
 from tests.faults.records import names_twice, read_records
@@ -50,6 +51,7 @@ async def run(arena: Arena, wish: Wish) -> Findings:
     async with arena.connected() as connection:
         records = await read_records(connection, names_twice=frozenset(twice), left_in_queues=left)
     findings = check(read(arena.folder), records)
+    findings.forbidden["log faults"] = faults_in(arena.folder)
     findings.forbidden["exit codes"] = [f"a consumer ended with {code}" for code in codes if code]
     return findings
 
