@@ -26,6 +26,7 @@ from mqjobs.processing.stale_times import DEFAULT_SECONDS, StaleTimes
 from mqjobs.runtime.consumer import LAST_WRITES, Consumer, Pace
 from mqjobs.runtime.execution import Execution
 from mqjobs.runtime.heartbeat import Heartbeat
+from mqjobs.runtime.limits import Limits
 from mqjobs.runtime.relay import Relay
 from mqjobs.store import migrations
 from mqjobs.store.clock import DatabaseClock
@@ -112,6 +113,7 @@ async def consumer(
             relay=parts.relay,
             queues=chosen,
             pace=_pace(settings),
+            limits=Limits(settings.message_limit, settings.time_limit, settings.memory_limit),
         )
 
 

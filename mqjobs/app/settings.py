@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
@@ -40,10 +41,20 @@ def _from_seconds(value: object) -> object:
     return duration
 
 
-def _more_than_nothing(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
+def _more_than_nothing(value: timedelta | None) -> timedelta | None:
+    if value is not None and value <= timedelta(0):
         raise ValueError("give more than 0 s")
     return value
+
+
+def _from_size(value: object) -> object:
+    """Bytes, or so many KB, MB or GB."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+)\s*([KMG]?)B?", value.strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError("give a number of bytes, or one with KB, MB or GB")
+    return int(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ")
 
 
 def _names(value: object) -> object:
@@ -78,6 +89,13 @@ Seconds = Annotated[
     Field(ge=timedelta(0)),
 ]
 Interval = Annotated[Seconds, AfterValidator(_more_than_nothing)]
+Lifetime = Annotated[
+    timedelta | None,
+    BeforeValidator(_from_seconds),
+    PlainSerializer(lambda value: value and value.total_seconds()),
+    AfterValidator(_more_than_nothing),
+]
+Size = Annotated[int | None, BeforeValidator(_from_size)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 SilenceByName = Annotated[
     dict[str, float], NoDecode, BeforeValidator(_json), AfterValidator(_silences)
@@ -128,6 +146,22 @@ class Settings(BaseSettings):
     grace: Seconds = Field(
         timedelta(seconds=25), description="How long running work may go on after the first signal."
     )
+    processes: int = Field(
+        1, ge=1, le=1000, description="Processes that consume; from 2 on under a parent."
+    )
+    message_limit: int | None = Field(
+        None,
+        ge=1,
+        description="Deliveries that one process begins, after which it drains and ends.",
+    )
+    time_limit: Lifetime = Field(
+        None, description="How long one process works, after which it drains and ends."
+    )
+    memory_limit: Size = Field(
+        None,
+        ge=1,
+        description="Resident memory of one process, in bytes or such as 512MB, from which on it drains and ends.",
+    )
     heartbeat_interval: Interval = Field(
         timedelta(seconds=3), description="How often a consumer says that it lives."
     )
@@ -161,6 +195,15 @@ class Settings(BaseSettings):
         "as JSON; -1: never; key default for the others, which have 1800.",
     )
 
+    health_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of /live, /ready and /metrics; unset: none."
+    )
+    health_host: str = Field(
+        "127.0.0.1", description="Address at which /live, /ready and /metrics are answered."
+    )
+    loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        "auto", description="Event loop of the daemon: auto is uvloop where it is installed."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least urgent log lines to write."
     )

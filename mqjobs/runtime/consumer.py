@@ -11,6 +11,7 @@ import structlog
 from mqjobs.processing.services import Services
 from mqjobs.runtime.execution import Execution
 from mqjobs.runtime.heartbeat import Heartbeat
+from mqjobs.runtime.limits import Limits
 from mqjobs.runtime.reaper import run_reaper
 from mqjobs.runtime.reconciler import run_reconciler
 from mqjobs.runtime.relay import Relay
@@ -48,6 +49,7 @@ class Consumer:
     relay: Relay
     queues: Sequence[str]
     pace: Pace
+    limits: Limits
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; then let what runs end within the grace, and give back the rest.
@@ -58,7 +60,7 @@ class Consumer:
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as beside:
-                services = self._start_services(beside, over)
+                services = self._start_services(beside, stop, over)
                 try:
                     await self._consume(stop)
                 finally:
@@ -92,6 +94,7 @@ class Consumer:
                     inbox.give_back(delivery)
                     slots.release()
                     continue
+                self.limits.begin_one(stop)
                 attempt = attempts.create_task(self._execute(delivery, inbox))
                 attempt.add_done_callback(lambda _: slots.release())
 
@@ -120,12 +123,13 @@ class Consumer:
             taking.cancel()
 
     def _start_services(
-        self, beside: asyncio.TaskGroup, over: asyncio.Event
+        self, beside: asyncio.TaskGroup, stop: asyncio.Event, over: asyncio.Event
     ) -> list[asyncio.Task[None]]:
         pace, store = self.pace, self.services.store
         services = {
             "heartbeat": self.heartbeat.beat(over, pace.heartbeat_interval),
             "watch": self.heartbeat.watch(over, pace.watch_interval),
+            "limits": self.limits.watch(stop, over),
             "relay": self.relay.run(over, pace.relay_interval),
             "reaper": run_reaper(
                 store, over, interval=pace.reap_interval, crashes_allowed=pace.crashes_allowed

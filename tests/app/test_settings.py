@@ -9,10 +9,18 @@ import pytest
 from mqjobs.app.settings import Settings, read_settings
 from mqjobs.model.errors import ConfigurationError
 
-DURATIONS = [name for name, field in Settings.model_fields.items() if field.annotation is timedelta]
-INTERVALS = [name for name in DURATIONS if name.endswith("interval") or name == "dead_after"]
+DURATIONS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if field.annotation in {timedelta, timedelta | None}
+]
+INTERVALS = [
+    name for name in DURATIONS if name.endswith("interval") or name in {"dead_after", "time_limit"}
+]
 NUMBERS = [
-    name for name, field in Settings.model_fields.items() if field.annotation in {int, int | None}
+    name
+    for name, field in Settings.model_fields.items()
+    if field.annotation in {int, int | None} and name != "memory_limit"
 ]
 
 
@@ -44,6 +52,9 @@ def test_without_variables_every_setting_has_its_default() -> None:
         ("MQJOBS_QUEUES", '["mail", "import"]', ("mail", "import")),
         ("MQJOBS_TIME_BEFORE_STALE", '{"a": 60, "b.c": -1}', {"a": 60, "b.c": -1}),
         ("MQJOBS_LOG_LEVEL", "debug", "debug"),
+        ("MQJOBS_MEMORY_LIMIT", "1048576", 1048576),
+        ("MQJOBS_MEMORY_LIMIT", "512MB", 512 * 1024**2),
+        ("MQJOBS_MEMORY_LIMIT", "2gb", 2 * 1024**3),
         ("MQJOBS_CONCURRENCY", "", 20),
     ],
 )
@@ -106,6 +117,9 @@ def test_a_number_that_is_none_or_too_small_names_its_variable(name: str, value:
     [
         ("MQJOBS_LOG_LEVEL", "loud", "Input should be 'debug', 'info', 'warning' or 'error'"),
         ("MQJOBS_LOG_FORMAT", "xml", "Input should be 'auto', 'console' or 'json'"),
+        ("MQJOBS_MEMORY_LIMIT", "much", "give a number of bytes, or one with KB, MB or GB"),
+        ("MQJOBS_MEMORY_LIMIT", "1.5GB", "give a number of bytes, or one with KB, MB or GB"),
+        ("MQJOBS_MEMORY_LIMIT", "0", "Input should be greater than or equal to 1"),
         ("MQJOBS_QUEUE_TYPE", "fast", "Input should be 'auto', 'classic' or 'quorum'"),
         ("MQJOBS_QUEUES", '["mail"', "give JSON: "),
         ("MQJOBS_QUEUES", "[1]", "0: Input should be a valid string"),

@@ -50,7 +50,7 @@ def _values(field: FieldInfo) -> str:
     kind = field.annotation
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
-    if kind is timedelta:
+    if kind in {timedelta, timedelta | None}:
         return "seconds"
     if kind in {int, int | None}:
         return f"a whole number{_at_least(field.metadata)}"

@@ -17,16 +17,27 @@ from mqjobs.store.database import without_password
 
 log = structlog.get_logger(__name__)
 
+CONSUMING = (
+    *("concurrency", "prefetch", "grace"),
+    *("message_limit", "time_limit", "memory_limit"),
+)
+
 
 @click.command()
 @click.argument("queues", nargs=-1, metavar="[QUEUE]...")
-@with_setup(*SERVERS, "concurrency", "prefetch", "grace", level="info")
+@with_setup(*SERVERS, *CONSUMING, level="info")
 def consume(setup: Setup, queues: Sequence[str]) -> None:
-    """Consume messages: run the app's processors on them.
+    r"""Consume messages: run the app's processors on them.
 
     From these queues, or from every queue of the app.
 
-    The first SIGTERM or SIGINT (Ctrl-C) lets running work end within the grace, the second ends it at once.
+    The first SIGTERM or SIGINT (Ctrl-C), and a limit that is reached, let running work end within the grace.
+    The second signal ends it at once, and so does SIGQUIT.
+
+    \b
+    Exit codes: 0 drained, after a signal or at a limit; 1 failed; 2 wrong usage or
+    configuration; 3 no broker, 4 no database or not its schema, within the
+    connect timeout; 130 stopped at once.
     """
     app = setup.require_app()
     known = app.registry.queues()
