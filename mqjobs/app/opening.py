@@ -237,6 +237,9 @@ def _pace(settings: Settings) -> Pace:
         reap_interval=settings.reap_interval,
         reconcile_interval=settings.reconcile_interval,
         crashes_allowed=settings.crashes_allowed,
+        resend_after=settings.resend_after,
+        cleanup_interval=settings.cleanup_interval,
+        kept_for=settings.kept_for,
     )
 
 

@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mqjobs.model.errors import ConfigurationError
+from mqjobs.model.status import JobStatus
+from mqjobs.processing.jobs import KEPT_FOR
 
 PREFIX = "MQJOBS_"
 OF_FLAGS = "MQJOBS_FLAG"
@@ -181,6 +183,21 @@ class Settings(BaseSettings):
     reconcile_interval: Interval = Field(
         timedelta(seconds=60), description="How often counters of quiet root jobs are checked."
     )
+    resend_after: Interval = Field(
+        timedelta(minutes=5),
+        description="How long a job waits in a quiet root job for a message that nobody has, before it is sent again.",
+    )
+    keep_success: Seconds = Field(
+        KEPT_FOR[JobStatus.SUCCESS],
+        description="How long consumers keep root jobs that came to success; 0: for ever.",
+    )
+    keep_others: Seconds = Field(
+        KEPT_FOR[JobStatus.FAILED],
+        description="How long consumers keep root jobs that failed, were cancelled or became stale; 0: for ever.",
+    )
+    cleanup_interval: Interval = Field(
+        timedelta(minutes=10), description="How often consumers look for root jobs kept long enough."
+    )
     crashes_allowed: int = Field(
         3, ge=1, description="A job under which so many consumers died has failed."
     )
@@ -210,6 +227,15 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto is console on a terminal, json elsewhere."
     )
+
+    @property
+    def kept_for(self) -> Mapping[JobStatus, timedelta]:
+        """How long root jobs are kept after each end; those that are kept for ever are left out."""
+        ages = {
+            status: self.keep_success if status is JobStatus.SUCCESS else self.keep_others
+            for status in KEPT_FOR
+        }
+        return {status: age for status, age in ages.items() if age}
 
     @property
     def prefetched(self) -> int:

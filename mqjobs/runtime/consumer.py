@@ -1,13 +1,14 @@
 """The consumer: takes deliveries, starts an attempt for each, and leaves when all have ended."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
+from mqjobs.model.status import JobStatus
 from mqjobs.processing.services import Services
 from mqjobs.runtime.execution import Execution
 from mqjobs.runtime.heartbeat import Heartbeat
@@ -15,6 +16,8 @@ from mqjobs.runtime.limits import Limits
 from mqjobs.runtime.reaper import run_reaper
 from mqjobs.runtime.reconciler import run_reconciler
 from mqjobs.runtime.relay import Relay
+from mqjobs.runtime.resending import Resending
+from mqjobs.runtime.retention import run_retention
 from mqjobs.transport.background import first_failure
 from mqjobs.transport.seam import Delivery, Inbox, Transport
 
@@ -36,6 +39,9 @@ class Pace:
     reap_interval: timedelta
     reconcile_interval: timedelta
     crashes_allowed: int
+    resend_after: timedelta
+    cleanup_interval: timedelta
+    kept_for: Mapping[JobStatus, timedelta]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,9 @@ class Consumer:
         slots = asyncio.Semaphore(self.pace.concurrency)
         async with asyncio.TaskGroup() as attempts:
             async for delivery in inbox.deliveries():
+                self.services.runs.is_full = slots.locked()
                 await slots.acquire()
+                self.services.runs.is_full = False
                 if stop.is_set():
                     inbox.give_back(delivery)
                     slots.release()
@@ -140,10 +148,17 @@ class Consumer:
                 interval=pace.reconcile_interval,
                 needs_relay=self.transport.needs_relay,
             ),
+            "resending": self._resending().run(over, pace.reconcile_interval),
+            "retention": run_retention(
+                store, over, interval=pace.cleanup_interval, kept_for=pace.kept_for
+            ),
         }
         return [
             beside.create_task(service, name=f"mqjobs {name}") for name, service in services.items()
         ]
+
+    def _resending(self) -> Resending:
+        return Resending(self.services, self.transport, self.pace.resend_after)
 
     async def _say_goodbye(self) -> None:
         try:

@@ -47,6 +47,11 @@ async def count_ended(connection: Connection, ages: Mapping[JobStatus, timedelta
     return [Ended(JobStatus(row["status"]), row["roots"], row["children"]) for row in rows]
 
 
+async def have_to_myself(connection: Connection) -> bool:
+    """Whether nobody else removes by this rule until the transaction ends, which the caller opens."""
+    return bool(await connection.fetchval(SQL["have_to_myself"]))
+
+
 async def remove_ended(connection: Connection, ages: Mapping[JobStatus, timedelta]) -> Removed:
     """Some of those roots are gone, each with everything that belongs to it; none were left where `roots` is 0.
 

@@ -8,6 +8,9 @@ SELECT old.status, count(root.id) AS roots, coalesce(sum(root.children), 0)::big
  GROUP BY old.status
  ORDER BY old.status
 
+-- name: have_to_myself
+SELECT pg_try_advisory_xact_lock(hashtextextended('mqjobs.cleanup', 0))
+
 -- name: lock_ended
 -- Some of those roots; what somebody else has in hand is left to him.
 SELECT root.id, root.children
