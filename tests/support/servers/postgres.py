@@ -48,6 +48,11 @@ class Postgres:
         self._started()
         return f"postgresql://postgres@/postgres?host={self._address}"
 
+    @property
+    def folder(self) -> Path:
+        """Where its data is; its owner is the system user that it runs as."""
+        return self._data
+
     def start(self) -> None:
         """Start it, and return when it takes connections."""
         if self._server is not None:
