@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -12,10 +12,11 @@ import click
 from tests.faults.arena import OVER_POSTGRES, arena
 from tests.faults.checker import FORBIDDEN, SHOWN, Findings
 from tests.faults.load import load as send_load
-from tests.faults.plan import DEFAULT, FAULTS
+from tests.faults.plan import DEFAULT, FAULTS, WIRED
 from tests.faults.runner import Wish
 from tests.faults.runner import run as run_once
-from tests.support.servers import Broker, Postgres, open_broker
+from tests.faults.wires import Wires
+from tests.support.servers import Broker, Postgres, open_private_broker
 
 
 @click.group(help=__doc__)
@@ -62,7 +63,14 @@ def load(seed: int, rate: float, tree: int) -> None:
 
 
 async def _run(wish: Wish, folder: Path, postgres: Postgres, broker: Broker | str) -> Findings:
-    async with arena(folder, postgres=postgres, broker=broker) as place:
+    async with AsyncExitStack() as stack:
+        wires = None
+        if WIRED & set(wish.faults):
+            broker_url = broker if isinstance(broker, str) else broker.url
+            wires = await stack.enter_async_context(Wires.to(postgres.url, broker_url))
+        place = await stack.enter_async_context(
+            arena(folder, postgres=postgres, broker=broker, wires=wires)
+        )
         return await run_once(place, wish)
 
 
@@ -75,7 +83,7 @@ def _servers(kind: str) -> Iterator[tuple[Postgres, Broker | str]]:
         if kind == "postgres":
             yield postgres, OVER_POSTGRES
             return
-        broker = open_broker()
+        broker = open_private_broker()
         stack.callback(broker.remove)
         broker.start()
         yield postgres, broker

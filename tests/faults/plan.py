@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any
 
-from tests.faults import processes
+from tests.faults import disks, lost_answers, network, postgres, processes, rabbitmq
 from tests.faults.arena import Arena
 
 Fault = Callable[[Arena, Random, asyncio.Event], Coroutine[Any, Any, None]]
@@ -14,6 +14,14 @@ Fault = Callable[[Arena, Random, asyncio.Event], Coroutine[Any, Any, None]]
 FAULTS: Mapping[str, Fault] = {
     "kill": processes.kill,
     "freeze": processes.freeze,
+    **rabbitmq.FAULTS,
+    **postgres.FAULTS,
+    **disks.FAULTS,
+    **network.FAULTS,
+    **lost_answers.FAULTS,
 }
+
+WIRED = {*network.FAULTS, *lost_answers.FAULTS}
+"""Those that need wires between the run's processes and its servers."""
 
 DEFAULT = ("kill", "freeze")

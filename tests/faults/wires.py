@@ -29,9 +29,11 @@ class Wires:
 
     def urls(self, database_url: str, broker_url: str) -> Mapping[str, str]:
         """The settings that lead to this database and broker through the wires."""
-        here = f"guest:guest@127.0.0.1:{self.broker.port}"
+        broker = urlsplit(broker_url)
+        if broker.netloc:
+            broker = broker._replace(netloc=f"guest:guest@127.0.0.1:{self.broker.port}")
         return {
             # What a server says is told apart only without TLS.
             "MQJOBS_DATABASE_URL": f"{through(self.database, database_url)}?sslmode=disable",
-            "MQJOBS_BROKER_URL": urlsplit(broker_url)._replace(netloc=here).geturl(),
+            "MQJOBS_BROKER_URL": broker.geturl(),
         }
