@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias, Union
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -21,6 +24,17 @@ Connection: TypeAlias = Union[
 ]
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+CONNECT_TIMEOUT = timedelta(seconds=10)
+SERVER_SETTINGS = {"application_name": "mqjobs"}
+
+OF_A_CONNECTION = re.compile("connection is closed|connection has been released back to the pool")
+
+CONTENTION = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,  # serialization, deadlock
+    asyncpg.QueryCanceledError,
+)
+
 OUTAGES = (
     OSError,
     TimeoutError,
@@ -29,42 +43,130 @@ OUTAGES = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,  # what a connection says that was ended while it was asked
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
+    asyncpg.InsufficientResourcesError,  # disk, memory, connections
+    asyncpg.PostgresIOError,
     asyncpg.InvalidCachedStatementError,  # the schema was migrated under a statement that was prepared before
     asyncpg.OutdatedSchemaCacheError,
 )
 
 
+def is_contention(error: BaseException) -> bool:
+    """Whether the server is there and asks for another try: rows are locked, or two transactions met."""
+    return isinstance(error, CONTENTION)
+
+
 def is_outage(error: BaseException) -> bool:
-    """Whether the same call may succeed later: the server is away, or asked for another try."""
-    if isinstance(error, OUTAGES):
+    """Whether the same call may succeed later: the server is away, or asked for another try.
+
+    A pool that is closed is none: it does not open again.
+    """
+    if isinstance(error, OUTAGES) or is_contention(error):
         return True
-    return isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
+    return isinstance(error, asyncpg.InterfaceError) and bool(OF_A_CONNECTION.search(str(error)))
+
+
+@dataclass(slots=True)
+class Try:
+    """A try of a call: how many times longer than usual it may hold a connection, and whether that was too short."""
+
+    longer: int = 1
+    was_cut: bool = False
+
+
+this_try: ContextVar[Try | None] = ContextVar("this_try", default=None)
+
+
+class _Bounds:
+    """Ends connections of a pool that are held for too long: nobody waits for ever for a server that has gone silent.
+
+    A call that was cut off may hold the next one longer, so that what is only slow comes to its end.
+    """
+
+    def __init__(self, held_at_most: timedelta) -> None:
+        self._held_at_most = held_at_most.total_seconds()
+        self._ends: dict[int, asyncio.TimerHandle] = {}
+
+    async def prepare(self, connection: Connection) -> None:
+        pid = connection.get_server_pid()
+        connection.add_termination_listener(lambda _: self._forget(pid))
+        await prepare(connection)
+
+    async def begin(self, connection: Connection) -> None:
+        current = this_try.get() or Try()
+        self._ends[connection.get_server_pid()] = asyncio.get_running_loop().call_later(
+            self._held_at_most * current.longer, _cut, connection, current
+        )
+
+    async def end(self, connection: Connection) -> None:
+        """Instead of the driver's reset of the session: our statements leave nothing behind in it."""
+        self._forget(connection.get_server_pid())
+
+    def _forget(self, pid: int) -> None:
+        if end := self._ends.pop(pid, None):
+            end.cancel()
+
+
+def _cut(connection: Connection, current: Try) -> None:
+    current.was_cut = True
+    connection.terminate()
 
 
 async def prepare(connection: Connection) -> None:
-    """Values of json columns are Python objects on this connection."""
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
-        )
+    """Values of json columns are Python objects on this connection. One that does not answer is ended."""
+    end = asyncio.get_running_loop().call_later(
+        CONNECT_TIMEOUT.total_seconds(), connection.terminate
+    )
+    try:
+        for name in ("json", "jsonb"):
+            await connection.set_type_codec(
+                name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+            )
+    except BaseException:
+        connection.terminate()  # to close it, the driver would wait for the server
+        raise
+    finally:
+        end.cancel()
+
+
+async def connect(dsn: str, *, statement_cache_size: int = 100) -> Connection:
+    """A connection that belongs to no pool. Raises what `is_outage` knows where there is none in time."""
+    connection = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_TIMEOUT.total_seconds(),
+        statement_cache_size=statement_cache_size,
+        server_settings=SERVER_SETTINGS,
+    )
+    await prepare(connection)
+    return connection
 
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, size: int = 10, connect_timeout: timedelta = timedelta(seconds=30)
+    dsn: str,
+    *,
+    size: int = 10,
+    connect_timeout: timedelta = timedelta(seconds=30),
+    held_at_most: timedelta | None = None,
+    statement_cache_size: int = 100,
 ) -> AsyncIterator[Pool]:
     """A pool of connections; waits for the server as long as `connect_timeout`.
 
-    Raises DatabaseUnavailable when it does not come, ConfigurationError where it refuses the name or password.
+    A connection that is held for longer than `held_at_most` is ended, and so is what was asked on it (None: never).
+    Raises DatabaseUnavailable when the server does not come, ConfigurationError where it refuses the name or password.
     """
-    pool = await _connect(dsn, size, connect_timeout)
+    bounds = {}
+    if held_at_most is not None:
+        each = _Bounds(held_at_most)
+        bounds = {"init": each.prepare, "setup": each.begin, "reset": each.end}
+    options = {
+        "init": prepare,
+        **bounds,
+        "max_size": size,
+        "statement_cache_size": statement_cache_size,
+    }
+    pool = await _open(dsn, options, connect_timeout)
     try:
         yield pool
     finally:
@@ -74,7 +176,7 @@ async def open_pool(
         pool.terminate()
 
 
-async def _connect(dsn: str, size: int, connect_timeout: timedelta) -> Pool:
+async def _open(dsn: str, options: Mapping[str, Any], connect_timeout: timedelta) -> Pool:
     where = without_password(dsn)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_timeout.total_seconds()
@@ -84,10 +186,9 @@ async def _connect(dsn: str, size: int, connect_timeout: timedelta) -> Pool:
             return await asyncpg.create_pool(
                 dsn,
                 min_size=1,
-                max_size=size,
-                init=prepare,
-                timeout=max(1.0, min(10.0, deadline - loop.time())),
-                server_settings={"application_name": "mqjobs"},
+                timeout=max(1.0, min(CONNECT_TIMEOUT.total_seconds(), deadline - loop.time())),
+                server_settings=SERVER_SETTINGS,
+                **options,
             )
         except (
             asyncpg.InvalidAuthorizationSpecificationError,

@@ -6,17 +6,27 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+import asyncpg
+import structlog
+
 from mqjobs.model.errors import DatabaseUnavailable
-from mqjobs.store.outages import patiently
+from mqjobs.store.outages import LONG, patiently
+
+log = structlog.get_logger(__name__)
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(slots=True)
+class _RowsLocked(Exception):
+    """Somebody holds rows that a batch needs, and does not let them go."""
+
+
+@dataclass(slots=True, eq=False)
 class _Call(Generic[RequestT, AnswerT]):
     request: RequestT
     answer: asyncio.Future[AnswerT]
+    since: float
 
 
 class GroupCommit(Generic[RequestT, AnswerT]):
@@ -27,6 +37,9 @@ class GroupCommit(Generic[RequestT, AnswerT]):
     others their answers. While the database is away a flush is tried again (for `patience`; None: until it is back),
     so `flush` has to bear being run again after a commit whose answer was lost.
 
+    Where a flush gives up waiting for locks, `locked` is asked which requests' rows are in somebody's hands. Those
+    are set aside and flushed apart from the others, which go on.
+
     `run` does the work and must be running for calls to be answered.
     """
 
@@ -35,23 +48,33 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         name: str,
         flush: Callable[[Sequence[RequestT]], Awaitable[Sequence[AnswerT]]],
         *,
+        locked: Callable[[Sequence[RequestT]], Awaitable[Sequence[bool]]] | None = None,
         limit: int = 500,
         patience: timedelta | None = None,
     ) -> None:
         self._name = name
         self._flush = flush
+        self._locked = locked
         self._limit = limit
         self._patience = patience
+        self._calls: set[_Call[RequestT, AnswerT]] = set()
         self._waiting: list[_Call[RequestT, AnswerT]] = []
-        self._in_flight: list[_Call[RequestT, AnswerT]] = []
+        self._aside: list[_Call[RequestT, AnswerT]] = []
         self._wake = asyncio.Event()
+        self._wake_aside = asyncio.Event()
+        self._meets_locks = False
+        self._has_told = False
         self._closing = False
+        self._is_over = False
 
     async def __call__(self, request: RequestT) -> AnswerT:
         """The answer to this request, once it is committed. A caller that is cancelled leaves the write to happen."""
         if self._closing:
             raise DatabaseUnavailable(f"{self._name} is closed")
-        call = _Call[RequestT, AnswerT](request, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        call = _Call[RequestT, AnswerT](request, loop.create_future(), loop.time())
+        self._calls.add(call)
+        call.answer.add_done_callback(lambda _: self._calls.discard(call))
         self._waiting.append(call)
         self._wake.set()
         try:
@@ -63,21 +86,41 @@ class GroupCommit(Generic[RequestT, AnswerT]):
     async def run(self) -> None:
         """Flush until closed; then flush what waits, and return."""
         try:
-            while self._waiting or not self._closing:
-                if not self._waiting:
-                    self._wake.clear()
-                    await self._wake.wait()
-                    continue
-                self._in_flight = self._waiting[: self._limit]
-                del self._waiting[: self._limit]
-                await self._settle(self._in_flight)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._flush_waiting())
+                group.create_task(self._flush_aside())
         finally:
             self._closing = True
-            self._abandon()
+            _refuse(
+                list(self._calls),
+                DatabaseUnavailable(f"{self._name} stopped before its answer came"),
+            )
 
-    def _abandon(self) -> None:
-        error = DatabaseUnavailable(f"{self._name} stopped before its answer came")
-        _refuse([*self._in_flight, *self._waiting], error)
+    async def _flush_waiting(self) -> None:
+        while self._waiting or not self._closing:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = self._waiting[: self._limit]
+            del self._waiting[: self._limit]
+            if self._meets_locks:
+                batch = await self._free_of(batch)
+            await self._settle(batch)
+        self._is_over = True
+        self._wake_aside.set()
+
+    async def _flush_aside(self) -> None:
+        """The same for those whose rows were locked: here, nobody else waits with them."""
+        while self._aside or not self._is_over:
+            if not self._aside:
+                self._meets_locks = self._has_told = False
+                self._wake_aside.clear()
+                await self._wake_aside.wait()
+                continue
+            batch = self._aside[: self._limit]
+            del self._aside[: self._limit]
+            await self._settle(batch)
 
     def close(self) -> None:
         """Accept no more calls; `run` returns when the last is answered."""
@@ -85,20 +128,33 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         self._wake.set()
 
     async def _settle(self, batch: list[_Call[RequestT, AnswerT]]) -> None:
+        while batch:
+            try:
+                answers = await self._ask(batch)
+            except _RowsLocked:
+                batch = await self._free_of(batch)
+                continue
+            except DatabaseUnavailable as error:
+                _refuse(batch, error)
+            except Exception as error:  # whatever it is, it is the callers' to handle
+                await self._settle_apart(batch, error)
+            else:
+                _answer(batch, answers)
+            return
+
+    async def _ask(self, batch: Sequence[_Call[RequestT, AnswerT]]) -> Sequence[AnswerT]:
+        requests = [call.request for call in batch]
+        return await patiently(
+            self._name, lambda: self._flush_once(requests), patience=self._patience
+        )
+
+    async def _flush_once(self, requests: Sequence[RequestT]) -> Sequence[AnswerT]:
         try:
-            requests = [call.request for call in batch]
-            answers = await patiently(
-                self._name, lambda: self._flush(requests), patience=self._patience
-            )
-        except DatabaseUnavailable as error:
-            _refuse(batch, error)
-            return
-        except Exception as error:  # whatever it is, it is the callers' to handle
-            await self._settle_apart(batch, error)
-            return
-        for call, answer in zip(batch, answers, strict=True):
-            if not call.answer.done():
-                call.answer.set_result(answer)
+            return await self._flush(requests)
+        except asyncpg.LockNotAvailableError as error:
+            if self._locked is None:
+                raise
+            raise _RowsLocked from error
 
     async def _settle_apart(self, batch: list[_Call[RequestT, AnswerT]], error: Exception) -> None:
         if len(batch) == 1:
@@ -107,6 +163,43 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         middle = len(batch) // 2
         await self._settle(batch[:middle])
         await self._settle(batch[middle:])
+
+    async def _free_of(
+        self, batch: list[_Call[RequestT, AnswerT]]
+    ) -> list[_Call[RequestT, AnswerT]]:
+        """Those that nobody holds up; the others are set aside, or told so where their patience is over."""
+        ask = self._locked
+        assert ask is not None
+        requests = [call.request for call in batch]
+        try:
+            found = await patiently(self._name, lambda: ask(requests), patience=self._patience)
+        except DatabaseUnavailable as error:
+            _refuse(batch, error)
+            return []
+        held_up = [call for call, is_locked in zip(batch, found, strict=True) if is_locked]
+        self._set_aside(held_up)
+        return [call for call, is_locked in zip(batch, found, strict=True) if not is_locked]
+
+    def _set_aside(self, calls: Sequence[_Call[RequestT, AnswerT]]) -> None:
+        now = asyncio.get_running_loop().time()
+        for call in calls:
+            waited = timedelta(seconds=now - call.since)
+            if self._patience is not None and waited >= self._patience:
+                why = f"PostgreSQL has rows locked, {self._name}: somebody holds the job in a transaction of theirs"
+                _refuse([call], DatabaseUnavailable(why))
+                continue
+            if waited >= LONG and not self._has_told:
+                self._has_told = True
+                log.warning("rows_locked", waiting=self._name, request=repr(call.request))
+            self._aside.append(call)
+            self._meets_locks = True
+            self._wake_aside.set()
+
+
+def _answer(calls: Sequence[_Call[RequestT, AnswerT]], answers: Sequence[AnswerT]) -> None:
+    for call, answer in zip(calls, answers, strict=True):
+        if not call.answer.done():
+            call.answer.set_result(answer)
 
 
 def _refuse(calls: Sequence[_Call[RequestT, AnswerT]], error: Exception) -> None:

@@ -29,8 +29,14 @@ AT_ONCE = timedelta(0)
         asyncpg.DeadlockDetectedError(),
         asyncpg.ReadOnlySQLTransactionError(),
         asyncpg.DiskFullError(),
-        asyncpg.InterfaceError("connection is closed"),
-        asyncpg.InterfaceError("pool is closing"),
+        asyncpg.QueryCanceledError(),
+        asyncpg.LockNotAvailableError(),
+        asyncpg.IdleInTransactionSessionTimeoutError(),
+        asyncpg.PostgresIOError(),
+        asyncpg.InterfaceError("cannot perform operation: connection is closed"),
+        asyncpg.InterfaceError(
+            "cannot call Connection.fetch(): connection has been released back to the pool"
+        ),
     ],
     ids=repr,
 )
@@ -48,6 +54,8 @@ def test_what_may_succeed_later_is_an_outage(error: Exception) -> None:
         asyncpg.CheckViolationError(),
         asyncpg.InsufficientPrivilegeError(),
         asyncpg.InterfaceError("another operation is in progress"),
+        asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InterfaceError("pool is closed"),
         DatabaseUnavailable(),
     ],
     ids=repr,
