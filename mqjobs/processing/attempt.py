@@ -70,7 +70,7 @@ class Attempt:
 class Runs:
     """The runs that this consumer holds leases for, in whose name it claims.
 
-    `is_full`: it has deliveries at hand that wait until others have ended.
+    `is_full`: as many as may run do run; what else it has at hand waits until one has ended.
     """
 
     def __init__(self, consumer_id: UUID) -> None:

@@ -13,12 +13,13 @@ from mqjobs.processing.services import Services
 from mqjobs.runtime.execution import Execution
 from mqjobs.runtime.heartbeat import Heartbeat
 from mqjobs.runtime.limits import Limits
+from mqjobs.runtime.pauses import Pauses
 from mqjobs.runtime.reaper import run_reaper
 from mqjobs.runtime.reconciler import run_reconciler
 from mqjobs.runtime.relay import Relay
 from mqjobs.runtime.resending import Resending
 from mqjobs.runtime.retention import run_retention
-from mqjobs.transport.background import first_failure
+from mqjobs.transport.background import first_failure, in_background
 from mqjobs.transport.seam import Delivery, Inbox, Transport
 
 log = structlog.get_logger(__name__)
@@ -78,12 +79,19 @@ class Consumer:
             await self._say_goodbye()
 
     async def _consume(self, stop: asyncio.Event) -> None:
+        pauses = Pauses(self.services.store.pool, self.queues)
+        await pauses.look()
         opened = self.transport.inbox(
             self.queues,
             prefetch=self.pace.prefetch,
             consumer_id=self.services.runs.consumer_id,
+            paused=pauses.queues,
         )
-        async with opened as inbox, asyncio.TaskGroup() as group:
+        async with (
+            opened as inbox,
+            in_background(pauses.follow(inbox, stop, self.pace.watch_interval)),
+            asyncio.TaskGroup() as group,
+        ):
             taking = group.create_task(self._take(inbox, stop), name="mqjobs take")
             with self._giving_back():
                 await stop.wait()
@@ -91,13 +99,20 @@ class Consumer:
                 await self._drain(taking)
 
     async def _take(self, inbox: Inbox, stop: asyncio.Event) -> None:
-        """Returns when the inbox is closed and all attempts have ended."""
+        """Returns when the inbox is closed and all attempts have ended.
+
+        A delivery is taken when there is a slot for it: until then it can go back, should its queue be paused.
+        """
         slots = asyncio.Semaphore(self.pace.concurrency)
         async with asyncio.TaskGroup() as attempts:
-            async for delivery in inbox.deliveries():
+            deliveries = inbox.deliveries()
+            while True:
                 self.services.runs.is_full = slots.locked()
                 await slots.acquire()
                 self.services.runs.is_full = False
+                delivery = await anext(deliveries, None)
+                if delivery is None:
+                    break
                 if stop.is_set():
                     inbox.give_back(delivery)
                     slots.release()

@@ -1,7 +1,8 @@
-"""The message table as queues: what a consumer takes from them, gives back, and is done with."""
+"""Queues: what a consumer takes from the message table, gives back, and is done with; which of them are paused."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from mqjobs.model.message import Envelope
@@ -31,6 +32,15 @@ class QueueCounts:
     ready: int
     unacknowledged: int
     consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A queue that an operator has paused: since when, and who it was."""
+
+    queue: str
+    paused_at: datetime
+    paused_by: str
 
 
 async def bound_topics(connection: Connection, topics: Collection[str]) -> set[str]:
@@ -81,7 +91,16 @@ async def queue_counts(connection: Connection, queues: Sequence[str]) -> list[Qu
     return [QueueCounts(*row) for row in await connection.fetch(SQL["queue_counts"], queues)]
 
 
-async def purge(connection: Connection, queue: str) -> int:
-    """Throw away what waits in this queue, now or for later; how many messages those were."""
-    purged: int = await connection.fetchval(SQL["purge"], queue)
-    return purged
+async def pause(connection: Connection, queue: str, *, by: str) -> bool:
+    """Consumers take nothing from this queue any more; whether they did before."""
+    return await connection.fetchval(SQL["pause"], queue, by) is not None
+
+
+async def resume(connection: Connection, queue: str) -> bool:
+    """Consumers take from this queue again; whether it was paused."""
+    return await connection.fetchval(SQL["resume"], queue) is not None
+
+
+async def pauses(connection: Connection) -> list[Pause]:
+    """The queues that are paused, by their names."""
+    return [Pause(*row) for row in await connection.fetch(SQL["pauses"])]

@@ -1,7 +1,8 @@
 """What has come in and nobody has taken yet."""
 
 import asyncio
-from heapq import heappop, heappush
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -35,6 +36,13 @@ class Arrivals(Generic[T]):
         """Nothing is here any more; what nobody has taken."""
         left = [item for _, _, item in sorted(self._waiting, key=lambda waiting: waiting[:2])]
         self._waiting.clear()
+        return left
+
+    def remove(self, goes: Callable[[T], bool]) -> list[T]:
+        """What this is true of is here no more; what it was, in no order."""
+        left = [item for _, _, item in self._waiting if goes(item)]
+        self._waiting = [waiting for waiting in self._waiting if not goes(waiting[2])]
+        heapify(self._waiting)
         return left
 
     @property

@@ -1,6 +1,6 @@
 """The transport that needs no broker: the message table is the queues."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -92,7 +92,12 @@ class PostgresTransport:
 
     @asynccontextmanager
     async def inbox(
-        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+        self,
+        queues: Sequence[str],
+        *,
+        prefetch: int,
+        consumer_id: UUID,
+        paused: Set[str] = frozenset(),
     ) -> AsyncIterator["PostgresInbox"]:
         """Take messages from these queues; a consumer has one inbox at most for a queue."""
         inbox = PostgresInbox(
@@ -102,6 +107,7 @@ class PostgresTransport:
             consumer_id=consumer_id,
             poll_interval=self._poll_interval,
         )
+        inbox.pause(paused)
         self._inboxes.add(inbox)
         try:
             async with in_background(inbox.take(), inbox.settle()):
@@ -125,11 +131,6 @@ class PostgresTransport:
         return [
             QueueState(one.queue, one.ready, one.unacknowledged, one.consumers) for one in counts
         ]
-
-    async def purge(self, queue: str) -> int:
-        """Throw away what waits in this queue, now or for later; how many messages those were."""
-        async with self._connection() as connection:
-            return await store.purge(connection, queue)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -1,7 +1,7 @@
 """Where a consumer's messages come in from the message table."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -55,6 +55,7 @@ class PostgresInbox:
         self._out: set[int] = set()
         self._done: list[int] = []
         self._given_back: list[int] = []
+        self._paused: Set[str] = frozenset()
 
         self._taking = asyncio.Lock()
         self._settling = asyncio.Lock()
@@ -86,6 +87,20 @@ class PostgresInbox:
         batch.append(delivery.tag)
         self._settled.set()
 
+    def pause(self, queues: Set[str]) -> None:
+        """Take nothing from these; what came from them and nobody has looked at is free, with the next batch."""
+        self._paused = frozenset(queues)
+        self._free(self._arrivals.remove(self._is_paused))
+        self._look.set()
+
+    def _is_paused(self, message: TakenMessage) -> bool:
+        return message.envelope.queue in self._paused
+
+    def _free(self, messages: Sequence[TakenMessage]) -> None:
+        if messages:
+            self._given_back.extend(message.row_id for message in messages)
+            self._settled.set()
+
     def wake(self) -> None:
         """There may be new messages: look now."""
         self._look.set()
@@ -107,14 +122,16 @@ class PostgresInbox:
             for message in taken:
                 self._held.add(message.row_id)
                 self._arrivals.put(message.envelope.priority, message)
+            self._free(self._arrivals.remove(self._is_paused))
         self._queues.append(self._queues.pop(0))
 
     async def _take_rows(self, connection: Connection, room: int) -> list[TakenMessage]:
         if self._is_away:
             # A take may have been committed and its answer lost: such rows would be in no hands.
             await free_all_taken_but(connection, self._consumer_id, self._queues, self._held)
+        open_queues = [queue for queue in self._queues if queue not in self._paused]
         return await take_messages(
-            connection, self._queues, consumer_id=self._consumer_id, limit=room
+            connection, open_queues, consumer_id=self._consumer_id, limit=room
         )
 
     async def _wait_for_a_reason_to_look(self) -> None:

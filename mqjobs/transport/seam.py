@@ -1,6 +1,6 @@
 """The seam to what carries messages: what a transport does, whichever it is."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,6 +55,13 @@ class Inbox(Protocol):
         """The message was not looked at: it goes back to its queue at once, for any consumer."""
         ...
 
+    def pause(self, queues: Set[str]) -> None:
+        """Nothing comes from these queues any more, and from all others of the inbox it does.
+
+        What had come from them and was not yet iterated over is given back; what is out can still be settled.
+        """
+        ...
+
     async def close(self) -> None:
         """Take no more; what was delivered and not yet iterated over is given back."""
         ...
@@ -85,18 +92,20 @@ class Transport(Protocol):
         ...
 
     def inbox(
-        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+        self,
+        queues: Sequence[str],
+        *,
+        prefetch: int,
+        consumer_id: UUID,
+        paused: Set[str] = frozenset(),
     ) -> AbstractAsyncContextManager[Inbox]:
         """Take deliveries from these queues, at most `prefetch` unacknowledged at a time over all of them.
 
+        Nothing comes from those that are paused from the beginning, until `pause` names others.
         Leaving the context sends what acknowledgements are pending and closes the inbox.
         """
         ...
 
     async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
         """How full these queues are; one that is not there is left out."""
-        ...
-
-    async def purge(self, queue: str) -> int:
-        """Throw away the messages that wait in this queue; how many those were."""
         ...

@@ -20,8 +20,10 @@ from mqjobs.store.queues import (
     delete_taken,
     free_all_taken_but,
     free_taken,
-    purge,
+    pause,
+    pauses,
     queue_counts,
+    resume,
     take_messages,
 )
 from tests.support.envelopes import an_envelope
@@ -88,11 +90,9 @@ async def test_only_these_queues_are_taken_from(connection: Connection) -> None:
     assert bodies(await take(connection, "r")) == [b"r"]
 
 
-async def test_dead_letters_are_not_taken_nor_purged(connection: Connection) -> None:
+async def test_dead_letters_are_not_taken(connection: Connection) -> None:
     await insert_dead_letters(connection, [DeadLetter(an_envelope("t", queue="q"), "rejected", "")])
     assert await take(connection) == []
-    assert await purge(connection, "q") == 0
-    assert await connection.fetchval("SELECT count(*) FROM mqjobs.message") == 1
 
 
 async def test_each_time_that_a_message_is_taken_counts(connection: Connection) -> None:
@@ -154,16 +154,20 @@ async def test_all_that_nobody_knows_of_is_freed(connection: Connection) -> None
     assert await taken_by(connection, US) == [b"known", b"elsewhere"]
 
 
-async def test_purging_takes_what_waits_now_or_for_later_and_no_more(
+async def test_a_pause_lasts_until_it_is_resumed_and_says_who_made_it(
     connection: Connection,
 ) -> None:
-    await put(connection, b"taken", b"free")
-    await put(connection, b"later", delay=timedelta(hours=1))
-    await put(connection, b"elsewhere", queue="r")
-    await take(connection, limit=1)
-    assert await purge(connection, "q") == 2
-    assert await purge(connection, "absent") == 0
-    assert await taken_by(connection, US) == [b"taken"]
+    assert await pause(connection, "r", by="ann")
+    assert await pause(connection, "q", by="bob")
+    assert not await pause(connection, "q", by="ann")
+    first, second = await pauses(connection)
+    assert [(first.queue, first.paused_by), (second.queue, second.paused_by)] == [
+        ("q", "bob"),
+        ("r", "ann"),
+    ]
+    assert await resume(connection, "q")
+    assert not await resume(connection, "q")
+    assert [each.queue for each in await pauses(connection)] == ["r"]
 
 
 async def test_counts_tell_what_is_due_what_is_taken_and_who_consumes(

@@ -3,7 +3,7 @@
 For tests of how we react to those answers. That real brokers give them is tested in tests/transport.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -46,7 +46,12 @@ class AnsweringTransport:
         ]
 
     def inbox(
-        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+        self,
+        queues: Sequence[str],
+        *,
+        prefetch: int,
+        consumer_id: UUID,
+        paused: Set[str] = frozenset(),
     ) -> AbstractAsyncContextManager[Inbox]:
         """Nothing comes in from here."""
         raise NotImplementedError
@@ -54,7 +59,3 @@ class AnsweringTransport:
     async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
         """Nothing is known."""
         return []
-
-    async def purge(self, queue: str) -> int:
-        """Nothing waits."""
-        return 0

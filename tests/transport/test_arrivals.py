@@ -37,3 +37,12 @@ async def test_clearing_hands_out_what_nobody_took_in_order() -> None:
         arrivals.put(priority, name)
     assert arrivals.clear() == ["b", "a", "c"]
     assert arrivals.clear() == []
+
+
+async def test_removing_leaves_the_others_in_order() -> None:
+    arrivals = Arrivals[str]()
+    for name, priority in (("a", Priority.LOW), ("b1", Priority.HIGH), ("c", Priority.HIGH)):
+        arrivals.put(priority, name)
+    arrivals.put(Priority.VERY_HIGH, "b2")
+    assert sorted(arrivals.remove(lambda name: name.startswith("b"))) == ["b1", "b2"]
+    assert arrivals.clear() == ["c", "a"]

@@ -34,6 +34,11 @@ async def ready(transport: Transport, queue: str) -> int:
     return sum(state.ready for state in await transport.queue_states([queue]))
 
 
+async def holds(transport: Transport, queue: str, *, ready: int) -> bool:
+    """Whether so many messages wait in a queue."""
+    return sum(state.ready for state in await transport.queue_states([queue])) == ready
+
+
 async def is_empty(transport: Transport, queue: str) -> bool:
     """Whether nothing waits in a queue and nobody has anything of it."""
     [state] = await transport.queue_states([queue])
@@ -265,16 +270,11 @@ async def test_closing_ends_the_deliveries_and_gives_back_what_nobody_took(
             out = await take(inbox, 3)
             await inbox.close()
             rest = [delivery async for delivery in inbox.deliveries()]
-            await eventually(lambda: holds_seven(transport, queue))
+            await eventually(lambda: holds(transport, queue, ready=7))
             for delivery in out:
                 inbox.ack(delivery)
         assert await ready(transport, queue) == 7
         assert rest == []
-        assert await transport.purge(queue) == 7
-
-
-async def holds_seven(transport: Transport, queue: str) -> bool:
-    return await ready(transport, queue) == 7
 
 
 async def test_closing_wakes_who_waits_for_deliveries(carrier: Carrier) -> None:
@@ -332,25 +332,79 @@ async def test_a_thousand_are_published_at_once(carrier: Carrier) -> None:
                 for _ in range(20)
             ]
         assert {one for task in tasks for one in task.result()} == {Publication.CONFIRMED}
-        assert await transport.purge(queue) == 1_000
+        assert await ready(transport, queue) == 1_000
 
 
-async def test_purging_leaves_what_a_consumer_has(carrier: Carrier) -> None:
-    queue = carrier.queue("purged")
+async def test_a_paused_queue_gives_its_deliveries_back_and_others_go_on(carrier: Carrier) -> None:
+    paused, other = carrier.queue("paused"), carrier.queue("other")
+    async with carrier.open() as transport:
+        await transport.declare([Binding(paused, "t"), Binding(other, "u")])
+        await transport.publish([an_envelope("t") for _ in range(6)])
+        async with transport.inbox([paused, other], prefetch=4, consumer_id=uuid7()) as inbox:
+            [out] = await take(inbox, 1)
+            inbox.pause({paused})
+            await eventually(lambda: holds(transport, paused, ready=5))
+
+            await transport.publish([an_envelope("t"), an_envelope("u"), an_envelope("u")])
+            others = await take(inbox, 2)
+            assert [delivery.envelope.topic for delivery in others] == ["u", "u"]
+            inbox.ack(out)
+            for delivery in others:
+                inbox.give_back(delivery)
+            assert [one.envelope.queue for one in await take(inbox, 2)] == [other, other]
+            assert await ready(transport, paused) == 6
+
+            inbox.pause(frozenset())
+            assert {one.envelope.queue for one in await take(inbox, 2)} == {paused}
+
+
+async def test_what_was_out_when_its_queue_was_paused_can_be_given_back(carrier: Carrier) -> None:
+    queue = carrier.queue("returned")
     async with carrier.open() as transport:
         await transport.declare([Binding(queue, "t")])
-        await transport.publish([an_envelope("t") for _ in range(5)])
+        await transport.publish([an_envelope("t"), an_envelope("t")])
         async with transport.inbox([queue], prefetch=2, consumer_id=uuid7()) as inbox:
-            out = await take(inbox, 2)
-            assert await transport.purge(queue) == 3
-            for delivery in out:
-                inbox.ack(delivery)
-        assert await transport.purge(queue) == 0
+            for delivery in await take(inbox, 2):
+                inbox.pause({queue})
+                inbox.give_back(delivery)
+            await eventually(lambda: holds(transport, queue, ready=2))
+            inbox.pause(frozenset())
+            assert len(await take(inbox, 2)) == 2
 
 
-async def test_a_queue_that_is_not_there_has_nothing_to_purge(carrier: Carrier) -> None:
+async def test_a_queue_that_is_paused_from_the_beginning_gives_nothing(carrier: Carrier) -> None:
+    paused, other = carrier.queue("quiet"), carrier.queue("busy")
     async with carrier.open() as transport:
-        assert await transport.purge(carrier.queue("absent")) == 0
+        await transport.declare([Binding(paused, "t"), Binding(other, "u")])
+        await transport.publish([an_envelope("t", priority=Priority.VERY_HIGH)])
+        opened = transport.inbox(
+            [paused, other], prefetch=4, consumer_id=uuid7(), paused=frozenset({paused})
+        )
+        async with opened as inbox:
+            await transport.publish([an_envelope("u")])
+            [delivery] = await take(inbox, 1)
+            assert delivery.envelope.queue == other
+            [state] = await transport.queue_states([paused])
+            assert (state.ready, state.unacknowledged or 0) == (1, 0)
+
+
+async def test_pausing_and_resuming_at_once_loses_nothing(carrier: Carrier) -> None:
+    queue = carrier.queue("flickering")
+    async with carrier.open() as transport:
+        await transport.declare([Binding(queue, "t")])
+        sent = [an_envelope("t") for _ in range(200)]
+        await transport.publish(sent)
+        arrived: Counter[object] = Counter()
+        async with transport.inbox([queue], prefetch=20, consumer_id=uuid7()) as inbox:
+            while len(arrived) < len(sent):
+                inbox.pause({queue})
+                inbox.pause(frozenset())
+                for delivery in await take(inbox, 10):
+                    arrived[delivery.envelope.id] += 1
+                    inbox.ack(delivery)
+        assert set(arrived) == {envelope.id for envelope in sent}
+        assert await is_empty(transport, queue)
+    assert set(arrived.values()) == {1}
 
 
 async def test_queues_say_how_full_they_are_and_absent_ones_nothing(carrier: Carrier) -> None:

@@ -55,10 +55,11 @@ SELECT asked.queue,
                 WHERE queue = asked.queue AND dead_at IS NULL AND consumer_id IS NOT NULL)
  ORDER BY asked.place
 
--- name: purge
--- Throw away what waits in this queue, now or for later; what a consumer has, and dead letters, stay.
-WITH purged AS (
-    DELETE FROM mqjobs.message WHERE queue = $1 AND dead_at IS NULL AND consumer_id IS NULL
-    RETURNING id
-)
-SELECT count(*) FROM purged
+-- name: pause
+INSERT INTO mqjobs.paused_queue (queue, paused_by) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING queue
+
+-- name: resume
+DELETE FROM mqjobs.paused_queue WHERE queue = $1 RETURNING queue
+
+-- name: pauses
+SELECT queue, paused_at, paused_by FROM mqjobs.paused_queue ORDER BY queue

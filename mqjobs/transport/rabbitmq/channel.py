@@ -88,11 +88,6 @@ class Channel:
             found = await self._channel.queue_declare(queue, passive=True)
         return found.message_count or 0, found.consumer_count or 0
 
-    async def purge(self, queue: str) -> int:
-        """Throw away what is ready; how many those were."""
-        async with in_our_words(self._lifeline):
-            return (await self._channel.queue_purge(queue)).message_count or 0
-
     async def publish(
         self, exchange: str, routing_key: str, properties: Mapping[str, Any], body: bytes
     ) -> bool:

@@ -1,7 +1,7 @@
 """Where a consumer's deliveries come in from RabbitMQ."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ class _Session:
         self.acknowledgements = Acknowledgements()
         self.out = 0
         self.consumers: dict[str, str] = {}
-        self.ended_queues: list[str] = []
+        self.set_aside: list[int] = []
         self.has_work = asyncio.Event()
         self.is_urgent = asyncio.Event()
         self.settling = asyncio.Lock()
@@ -48,8 +48,7 @@ class _Session:
         self.is_urgent.set()
 
     def end_consumer(self, consumer_tag: str) -> None:
-        if queue := self.consumers.pop(consumer_tag, None):
-            self.ended_queues.append(queue)
+        if self.consumers.pop(consumer_tag, None):
             self.has_work.set()
 
 
@@ -89,6 +88,7 @@ class AmqpInbox:
         self._subscribing = asyncio.Lock()
         self._has_room = asyncio.Event()
         self._is_closing = False
+        self._paused: Set[str] = frozenset()
         self._tag_numbers = count(1)
 
     async def deliveries(self) -> AsyncIterator[Delivery]:
@@ -133,6 +133,14 @@ class AmqpInbox:
         if session.acknowledgements.unsent * 2 >= self._prefetch:
             session.is_urgent.set()
 
+    def pause(self, queues: Set[str]) -> None:
+        """Nothing is handed out from these at once, and given back when the broker sends no more of it."""
+        self._paused = frozenset(queues)
+        if session := self._session:
+            of_paused = self._arrivals.remove(lambda each: each.envelope.queue in self._paused)
+            session.set_aside.extend(waiting.tag for waiting in of_paused)
+            session.has_work.set()
+
     async def run(self) -> None:
         """Consume, from channel to channel, until closed and the last one is lost, or cancelled."""
         while not self._is_closing:
@@ -152,13 +160,26 @@ class AmqpInbox:
         session = self._session = _Session(channel)
         try:
             await channel.limit(self._prefetch)
-            for queue in self._queues:
-                await self._subscribe(session, queue)
             await self._serve(session)
         finally:
             self._session = None
             self._arrivals.clear()
             self._has_room.set()
+
+    async def _follow(self, session: _Session) -> None:
+        """The broker sends from every queue but those that are paused."""
+        async with self._subscribing:
+            for consumer_tag, queue in list(session.consumers.items()):
+                if queue in self._paused and not self._is_closing:
+                    await session.channel.cancel(consumer_tag)
+                    session.consumers.pop(consumer_tag, None)
+        for queue in self._queues:
+            if queue not in self._paused and queue not in session.consumers.values():
+                await self._subscribe(session, queue)
+        # Not before: what goes back while the broker sends comes again at once.
+        for tag in session.set_aside:
+            session.acknowledgements.give_back(tag)
+        session.set_aside.clear()
 
     async def _subscribe(self, session: _Session, queue: str) -> None:
         async with self._subscribing:
@@ -178,16 +199,20 @@ class AmqpInbox:
         envelope = envelope_of(
             arrival.received, self._levels, fresh_id=uuid7(), now=datetime.now(UTC)
         )
+        if envelope.queue in self._paused:
+            session.set_aside.append(arrival.tag)
+            session.has_work.set()
+            return
         self._arrivals.put(
             envelope.priority, _Waiting(session, arrival.tag, envelope, arrival.redelivered)
         )
 
     async def _serve(self, session: _Session) -> None:
+        session.has_work.set()
         while not session.channel.is_closed:
             await session.has_work.wait()
             session.has_work.clear()
-            while session.ended_queues:
-                await self._subscribe(session, session.ended_queues.pop())
+            await self._follow(session)
             is_urgent = session.is_urgent.is_set()
             session.is_urgent.clear()
             await self._send_settled(session, everything=is_urgent)
@@ -223,8 +248,9 @@ class AmqpInbox:
         if session := self._session:
             for consumer_tag in list(session.consumers):
                 await session.channel.cancel(consumer_tag)
-            for waiting in self._arrivals.clear():
-                session.acknowledgements.give_back(waiting.tag)
+            unseen = [waiting.tag for waiting in self._arrivals.clear()]
+            for tag in [*unseen, *session.set_aside]:
+                session.acknowledgements.give_back(tag)
             await self._send_settled(session, everything=True)
 
     async def leave(self) -> None:

@@ -1,7 +1,7 @@
 """Messages over AMQP: a direct exchange, durable queues, one binding per topic and queue."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -108,7 +108,12 @@ class AmqpTransport:
 
     @asynccontextmanager
     async def inbox(
-        self, queues: Sequence[str], *, prefetch: int, consumer_id: UUID
+        self,
+        queues: Sequence[str],
+        *,
+        prefetch: int,
+        consumer_id: UUID,
+        paused: Set[str] = frozenset(),
     ) -> AsyncIterator[AmqpInbox]:
         """Take deliveries from these queues, over a connection of its own."""
         log.debug("inbox_opened", queues=list(queues), consumer_id=str(consumer_id))
@@ -120,6 +125,7 @@ class AmqpTransport:
             levels=self._levels,
             declare=self._declare_queue,
         )
+        inbox.pause(paused)
         async with connection.kept(), in_background(inbox.run()):
             try:
                 yield inbox
@@ -137,11 +143,3 @@ class AmqpTransport:
                     ready, consumers = await channel.count(queue)
                 states.append(QueueState(queue, ready, None, consumers))
         return states
-
-    async def purge(self, queue: str) -> int:
-        """Throw away the messages that wait in this queue; how many those were, 0 where it is not there."""
-        try:
-            async with self._connection.channel() as channel:
-                return await channel.purge(queue)
-        except NotThere:
-            return 0
