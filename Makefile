@@ -10,7 +10,7 @@ QUICK  ?=
 DEMO := $(BIN)/python -m consumers.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types imports format bench services clean
+.PHONY: help demo test test-fast check lint types imports format guards bench services clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ imports: $(STAMP) ## check that imports run downwards only
 format: $(STAMP) ## bring the code into format
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
+
+guards: $(STAMP) ## remove each guard of a promise in turn, and see that a test fails
+	@$(BIN)/python -m tests.support.servers install
+	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m tests.guards $(ARGS)
 
 bench: $(STAMP) ## measure against aio-pika, and write docs/performance.md (QUICK=1: less, printed only)
 	@$(BIN)/python -m tests.support.servers install

@@ -76,7 +76,7 @@ async def test_calls_about_the_same_roots_wait_for_each_other_and_never_in_a_cir
 ) -> None:
     """Retried by nobody, so that a circle of locks would be an error here."""
     async with stage.running(delayed(never, Piece), unique(never)) as mq:
-        names = [f"work {number}" for number in range(12)]
+        names = [f"work {number}" for number in range(80)]
         sent = [await mq.send(Work(job=name), delay=LATER) for name in names]
         roots = [each.job_id for each in sent if each.job_id is not None]
         own = [job.id for each in roots for job in (await mq.children(each)).values()]
