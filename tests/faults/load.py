@@ -124,4 +124,10 @@ async def _pause(seconds: float, over: asyncio.Event) -> None:
             await over.wait()
 
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was ended while it was asked
+)
