@@ -10,7 +10,7 @@ QUICK  ?=
 DEMO := $(BIN)/python -m consumers.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types imports format guards bench services clean
+.PHONY: help demo test test-fast check lint types imports format guards bench torture services clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ guards: $(STAMP) ## remove each guard of a promise in turn, and see that a test 
 bench: $(STAMP) ## measure against aio-pika, and write docs/performance.md (QUICK=1: less, printed only)
 	@$(BIN)/python -m tests.support.servers install
 	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m benchmarks run $(if $(QUICK),--quick) $(ARGS)
+
+TORTURE := $(if $(LONG),long,run $(if $(DURATION),--duration $(DURATION)) $(if $(FAULTS),--faults $(FAULTS)) \
+	$(if $(filter-out rabbitmq,$(BROKER)),--broker $(BROKER)) $(if $(REPORT),--keep))
+
+torture: $(STAMP) ## faults under load (DURATION=60 SEED=1 RATE=100 FAULTS=kill,freeze BROKER=postgres REPORT=1; LONG=1)
+	@$(BIN)/python -m tests.support.servers install
+	@$(BIN)/python -m tests.faults $(TORTURE) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 services: $(STAMP) ## start PostgreSQL and RabbitMQ for development, until Ctrl-C
 	@$(BIN)/python -m tests.support.servers run

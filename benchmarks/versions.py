@@ -11,12 +11,15 @@ PACKAGES = ("mqjobs", "aio-pika", "aiormq", "asyncpg", "pydantic")
 
 
 async def versions(database_url: str, broker_url: str) -> str:
-    """The versions of everything that takes part, and the cores that they share."""
+    """The versions of everything that takes part, and the cores that they share; `postgres:` is no broker."""
+    rabbitmq = (
+        [] if broker_url == "postgres:" else [f"RabbitMQ {await _version_of_broker(broker_url)}"]
+    )
     parts = [
         *(f"{package} {version(package)}" for package in PACKAGES),
         f"Python {platform.python_version()}",
         f"PostgreSQL {await _version_of_database(database_url)}",
-        f"RabbitMQ {await _version_of_broker(broker_url)}",
+        *rabbitmq,
         f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores",
     ]
     return "; ".join(parts)

@@ -1,22 +1,32 @@
-"""The fault suite from the shell: a run, or the load of one in this process."""
+"""The fault suite from the shell: a run, the long test, or the load of a run in this process."""
 
 import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
+from benchmarks.versions import versions
 from tests.faults.arena import OVER_POSTGRES, arena
-from tests.faults.checker import FORBIDDEN, SHOWN, Findings
 from tests.faults.load import load as send_load
-from tests.faults.plan import DEFAULT, FAULTS, WIRED
+from tests.faults.plan import DEFAULT, FAULTS, LONG
+from tests.faults.report import Numbers, keep, kept, told, with_numbers
 from tests.faults.runner import Wish
 from tests.faults.runner import run as run_once
-from tests.faults.wires import Wires
-from tests.support.servers import Broker, Postgres, open_private_broker
+from tests.support.servers import Broker, Postgres, open_broker
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reliability.md"
+NUMBERS = ROOT / ".faults"
+
+RATE = 100.0
+folder_option = click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where ledger and logs stay."
+)
+rate_option = click.option("--rate", default=RATE, help="Pieces of work sent in a second.")
 
 
 @click.group(help=__doc__)
@@ -25,32 +35,52 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--duration", type=float, default=60, help="Seconds under fire.")
-@click.option("--seed", type=int, default=1)
-@click.option("--rate", type=float, default=60, help="Pieces of work sent in a second.")
+@click.option("--duration", default=60.0, help="Seconds under fire.")
+@click.option("--seed", default=1, help="What is sent when, and which fault comes when.")
+@rate_option
 @click.option("--faults", default=",".join(DEFAULT), help=f"Of {', '.join(FAULTS)}.")
 @click.option("--broker", type=click.Choice(["rabbitmq", "postgres"]), default="rabbitmq")
-@click.option("--consumers", type=int, default=3)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where the ledger and logs stay.")
+@click.option("--keep", "keeps", is_flag=True, help="Keep the numbers for the page.")
+@folder_option
 def run(
     duration: float,
     seed: int,
     rate: float,
     faults: str,
     broker: str,
-    consumers: int,
+    keeps: bool,
     folder: Path | None,
 ) -> None:
     """Load and faults for so long; exit 1 where something forbidden was found."""
-    wish = Wish(duration, seed, rate, [name for name in faults.split(",") if name], consumers)
-    with (
-        tempfile.TemporaryDirectory(prefix="mqjobs-faults-") as temporary,
-        _servers(broker) as (postgres, bus),
-    ):
-        findings = asyncio.run(_run(wish, folder or Path(temporary), postgres, bus))
-    click.echo(f"seed {seed}, {duration:g} s, {faults}, {broker}")
-    click.echo(told(findings))
-    sys.exit(0 if findings.clean else 1)
+    chosen = [name for name in faults.split(",") if name]
+    if unknown := set(chosen) - set(FAULTS):
+        raise click.UsageError(f"no fault {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    numbers = _run(Wish(duration, seed, rate, chosen), broker, folder)
+    if keeps:
+        keep(numbers, NUMBERS)
+    sys.exit(1 if any(numbers.forbidden.values()) else 0)
+
+
+@main.command()
+@click.option("--seed", default=1, help="The first run's; each next run has the next.")
+@rate_option
+@click.option("--scale", default=1.0, help="Times as long as the plan says.")
+@folder_option
+def long(seed: int, rate: float, scale: float, folder: Path | None) -> None:
+    """All runs of the plan, one after the other; writes the page, and exits 1 as `run` does."""
+    runs = []
+    for number, (broker, faults, duration) in enumerate(LONG):
+        wish = Wish(duration * scale, seed + number, rate, faults)
+        runs.append(_run(wish, broker, folder and folder / str(number)))
+        keep(runs[-1], NUMBERS)
+    _write_page(runs)
+    sys.exit(1 if any(sum(numbers.forbidden.values()) for numbers in runs) else 0)
+
+
+@main.command()
+def page() -> None:
+    """Write the page from the numbers that were kept."""
+    _write_page(kept(NUMBERS))
 
 
 @main.command()
@@ -62,16 +92,39 @@ def load(seed: int, rate: float, tree: int) -> None:
     asyncio.run(send_load(seed, rate, tree))
 
 
-async def _run(wish: Wish, folder: Path, postgres: Postgres, broker: Broker | str) -> Findings:
-    async with AsyncExitStack() as stack:
-        wires = None
-        if WIRED & set(wish.faults):
-            broker_url = broker if isinstance(broker, str) else broker.url
-            wires = await stack.enter_async_context(Wires.to(postgres.url, broker_url))
-        place = await stack.enter_async_context(
-            arena(folder, postgres=postgres, broker=broker, wires=wires)
+def _run(wish: Wish, broker: str, folder: Path | None) -> Numbers:
+    """One run on servers of its own, told on the terminal."""
+    click.echo(
+        f"seed {wish.seed}, {wish.duration:g} s, {','.join(wish.faults) or 'no faults'}, {broker}"
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="mqjobs-faults-") as temporary,
+        _servers(broker) as (postgres, bus),
+    ):
+        return asyncio.run(_run_once(wish, broker, folder or Path(temporary), postgres, bus))
+
+
+async def _run_once(
+    wish: Wish, broker: str, folder: Path, postgres: Postgres, bus: Broker | str
+) -> Numbers:
+    async with arena(folder, postgres=postgres, broker=bus) as place:
+        findings = await run_once(place, wish)
+        click.echo(told(findings))
+        return Numbers(
+            faults=list(wish.faults),
+            broker=broker,
+            seed=wish.seed,
+            rate=wish.rate,
+            duration=wish.duration,
+            versions=await versions(place.database_url, place.broker_url),
+            counts=findings.counts,
+            forbidden={name: len(found) for name, found in findings.forbidden.items()},
         )
-        return await run_once(place, wish)
+
+
+def _write_page(runs: list[Numbers]) -> None:
+    PAGE.write_text(with_numbers(PAGE.read_text("utf-8"), runs), "utf-8")
+    click.echo(f"written: {PAGE}")
 
 
 @contextmanager
@@ -83,19 +136,10 @@ def _servers(kind: str) -> Iterator[tuple[Postgres, Broker | str]]:
         if kind == "postgres":
             yield postgres, OVER_POSTGRES
             return
-        broker = open_private_broker()
+        broker = open_broker()
         stack.callback(broker.remove)
         broker.start()
         yield postgres, broker
-
-
-def told(findings: Findings) -> str:
-    """The counts, and the first few of what should not have been."""
-    lines = [f"  {count:>9,}  {name}" for name, count in findings.counts.items()]
-    for name, found in findings.forbidden.items():
-        lines.append(f"  {len(found):>9,}  {name}: {FORBIDDEN.get(name, '')}")
-        lines += [f"             {each}" for each in found[:SHOWN]]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

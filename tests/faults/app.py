@@ -106,7 +106,7 @@ def _leaves(tree: Tree) -> Iterator[tuple[str, Outgoing]]:
     chance = Random(tree.seed)
     for number in range(tree.children):
         act = chance.choice(ACTS) if chance.random() < 0.1 else Act.SUCCEED
-        leaf = Leaf(act=act, ms=chance.expovariate(1 / 10))
+        leaf = Leaf(act=act, ms=chance.expovariate(1 / 80))
         yield f"leaf {number}", Outgoing(leaf, delay=tree.delay)
 
 

@@ -46,17 +46,17 @@ def _next(chance: Random, tree: int) -> Topic:
     ms = chance.expovariate(1 / 20)
     kind = chance.random()
     if kind < 2 / tree:
-        return _tree(chance, tree, act)
+        return Tree(slot=str(chance.randrange(SLOTS)), children=tree, seed=_seed(chance), act=act)
+    if kind < 0.05:  # its children come when it has been silent for too long
+        slot = f"{HURRIED}:{chance.randrange(2)}"
+        return Tree(slot=slot, children=5, seed=_seed(chance), delay=chance.choice([0.5, 4]))
     if kind < 0.3:
         return Single(slot=str(chance.randrange(SLOTS)), act=act, ms=ms)
     return Plain(act=act, ms=ms)
 
 
-def _tree(chance: Random, children: int, act: Act) -> Tree:
-    seed = chance.randrange(2**31)
-    if chance.random() < 0.3:  # its children come when it has been silent for too long
-        return Tree(slot=f"{HURRIED}:{chance.randrange(2)}", children=20, seed=seed, delay=4)
-    return Tree(slot=str(chance.randrange(SLOTS)), children=children, seed=seed, act=act)
+def _seed(chance: Random) -> int:
+    return chance.randrange(2**31)
 
 
 async def _send_one(mq: OpenApp, number: int, body: Topic) -> None:
@@ -102,7 +102,7 @@ async def _steer_once(mq: OpenApp, chance: Random) -> None:
     if not active:
         return
     job = chance.choice(active)
-    if chance.random() < 0.8:
+    if chance.random() < 0.9:
         children = await mq.jobs.children(job.id, after=job.id + chance.randrange(300), limit=5)
         job = chance.choice(children) if children else job
     answer = await mq.jobs.interrupt(job.id)

@@ -1,7 +1,7 @@
 """The faults by name, and in which combination they come unless others are chosen."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -25,3 +25,10 @@ WIRED = {*network.FAULTS, *lost_answers.FAULTS}
 """Those that need wires between the run's processes and its servers."""
 
 DEFAULT = ("kill", "freeze")
+
+LONG: Sequence[tuple[str, Sequence[str], float]] = (
+    ("rabbitmq", ("kill",), 600),
+    ("rabbitmq", ("kill", "freeze"), 600),
+    ("postgres", ("kill", "freeze"), 600),
+)
+"""The runs of a long test: over which broker, under which faults, for how many seconds."""

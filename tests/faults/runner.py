@@ -33,7 +33,7 @@ class Wish:
 
     duration: float
     seed: int
-    rate: float = 60
+    rate: float = 100
     faults: Sequence[str] = ()
     consumers: int = 3
     tree: int = 200
