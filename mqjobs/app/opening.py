@@ -118,21 +118,34 @@ async def consumer(
 
 
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[Pool]:
-    """The pool alone; an embedded database is started, and has the newest schema."""
-    async with _pool(settings) as pool:
-        if settings.database_url is None:
-            async with pool.acquire() as connection:
-                await migrations.migrate(connection)
+async def database(
+    settings: Settings, *, held_at_most: timedelta | None = None
+) -> AsyncIterator[Pool]:
+    """The pool alone, see `open_pool`; an embedded database is started, and has the newest schema."""
+    if settings.database_url is None:
+        async with _pool(settings) as unbounded, unbounded.acquire() as connection:
+            await migrations.migrate(connection)
+    async with _pool(settings, held_at_most=held_at_most) as pool:
         yield pool
 
 
 @asynccontextmanager
-async def _pool(settings: Settings) -> AsyncIterator[Pool]:
-    url = settings.database_url or await embedded_database_url(settings.data_dir)
-    opening = open_pool(url, size=settings.pool_size, connect_timeout=settings.connect_timeout)
+async def _pool(
+    settings: Settings, *, held_at_most: timedelta | None = None
+) -> AsyncIterator[Pool]:
+    opening = open_pool(
+        await _database_url(settings),
+        size=settings.pool_size,
+        connect_timeout=settings.connect_timeout,
+        held_at_most=held_at_most,
+        statement_cache_size=settings.statement_cache_size,
+    )
     async with opening as pool:
         yield pool
+
+
+async def _database_url(settings: Settings) -> str:
+    return settings.database_url or await embedded_database_url(settings.data_dir)
 
 
 @asynccontextmanager
@@ -163,7 +176,7 @@ async def _parts(
     settings: Settings, registry: Registry, *, patience: timedelta | None
 ) -> AsyncIterator[_Parts]:
     """Authors have a pool of their own: however long they hold its connections, claims and heartbeats go on."""
-    async with database(settings) as pool:
+    async with database(settings, held_at_most=settings.database_timeout) as pool:
         async with pool.acquire() as connection:
             await migrations.check(connection)
             clock = DatabaseClock(await database_now(connection))

@@ -137,6 +137,15 @@ class Settings(BaseSettings):
         ge=4,
         description="Most connections to PostgreSQL of one process, and as many for its processors.",
     )
+    database_timeout: Interval = Field(
+        timedelta(seconds=10),
+        description="How long PostgreSQL may take for a transaction before another connection is tried.",
+    )
+    statement_cache_size: int = Field(
+        100,
+        ge=0,
+        description="Statements that a connection keeps prepared; 0 behind PgBouncer's transaction mode.",
+    )
 
     queues: Names = Field((), description="Queues to consume; none: every queue of the app.")
     concurrency: int = Field(
@@ -196,7 +205,8 @@ class Settings(BaseSettings):
         description="How long consumers keep root jobs that failed, were cancelled or became stale; 0: for ever.",
     )
     cleanup_interval: Interval = Field(
-        timedelta(minutes=10), description="How often consumers look for root jobs kept long enough."
+        timedelta(minutes=10),
+        description="How often consumers look for root jobs kept long enough.",
     )
     crashes_allowed: int = Field(
         3, ge=1, description="A job under which so many consumers died has failed."
