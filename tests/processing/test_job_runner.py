@@ -23,7 +23,7 @@ from tests.support.surroundings import Surroundings
 from tests.support.topics import Note, Piece, Work
 from tests.support.waiting import eventually
 
-OWNER = str(uuid4())
+OWNER = "0199b0a0-0000-7000-8000-000000000001"
 
 
 async def status_of(around: Surroundings, name: str) -> JobStatus:

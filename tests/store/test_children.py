@@ -185,7 +185,7 @@ async def test_a_report_of_a_run_that_is_over_is_not_written(
         {"note": "caf\udce9"},
         {"rows": float("nan")},
         {"rows": float("inf")},
-        {"at": datetime.now(UTC)},
+        {"at": datetime(2026, 1, 1, tzinfo=UTC)},
         {"rows": {1, 2}},
     ],
     ids=repr,
