@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -12,11 +12,12 @@ import click
 from benchmarks.versions import versions
 from tests.faults.arena import OVER_POSTGRES, arena
 from tests.faults.load import load as send_load
-from tests.faults.plan import DEFAULT, FAULTS, LONG
+from tests.faults.plan import DEFAULT, FAULTS, LONG, WIRED
 from tests.faults.report import Numbers, keep, kept, told, with_numbers
 from tests.faults.runner import Wish
 from tests.faults.runner import run as run_once
-from tests.support.servers import Broker, Postgres, open_broker
+from tests.faults.wires import Wires
+from tests.support.servers import Broker, Postgres, open_private_broker
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -107,7 +108,12 @@ def _run(wish: Wish, broker: str, folder: Path | None) -> Numbers:
 async def _run_once(
     wish: Wish, broker: str, folder: Path, postgres: Postgres, bus: Broker | str
 ) -> Numbers:
-    async with arena(folder, postgres=postgres, broker=bus) as place:
+    bus_url = bus if isinstance(bus, str) else bus.url
+    wired = Wires.to(postgres.url, bus_url) if WIRED & set(wish.faults) else nullcontext()
+    async with (
+        wired as wires,
+        arena(folder, postgres=postgres, broker=bus, wires=wires) as place,
+    ):
         findings = await run_once(place, wish)
         click.echo(told(findings))
         return Numbers(
@@ -136,7 +142,7 @@ def _servers(kind: str) -> Iterator[tuple[Postgres, Broker | str]]:
         if kind == "postgres":
             yield postgres, OVER_POSTGRES
             return
-        broker = open_broker()
+        broker = open_private_broker()
         stack.callback(broker.remove)
         broker.start()
         yield postgres, broker

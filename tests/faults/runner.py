@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -42,7 +43,32 @@ class Wish:
 async def run(arena: Arena, wish: Wish) -> Findings:
     """What there was, and what there should not have been."""
     await arena.consuming(wish.consumers)
-    twice = await _under_fire(arena, wish)
+    twice: set[str] = set()
+    async with under_load(arena, wish, twice), asyncio.TaskGroup() as group:
+        over = asyncio.Event()
+        for number, name in enumerate(wish.faults):
+            group.create_task(FAULTS[name](arena, Random(f"{wish.seed}.{number}"), over))
+        await asyncio.sleep(wish.duration)
+        over.set()
+    return await reckon(arena, twice)
+
+
+@asynccontextmanager
+async def under_load(arena: Arena, wish: Wish, twice: set[str]) -> AsyncIterator[None]:
+    """There is a load during the block; names that two active roots are seen to have go to `twice`."""
+    over = asyncio.Event()
+    load = _start_load(arena, wish)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_watch_names(arena, twice, over))
+            yield
+            over.set()
+    finally:
+        await asyncio.to_thread(_end_load, arena, load)
+
+
+async def reckon(arena: Arena, twice: Collection[str]) -> Findings:
+    """What there was, and what there should not have been; first all that is under way comes to its end."""
     await _quiet(arena)
     codes = [
         await asyncio.to_thread(arena.consumers.end, each) for each in arena.consumers.living()
@@ -54,23 +80,6 @@ async def run(arena: Arena, wish: Wish) -> Findings:
     findings.forbidden["log faults"] = faults_in(arena.folder)
     findings.forbidden["exit codes"] = [f"a consumer ended with {code}" for code in codes if code]
     return findings
-
-
-async def _under_fire(arena: Arena, wish: Wish) -> set[str]:
-    """The names that two active roots were seen to have."""
-    over = asyncio.Event()
-    twice: set[str] = set()
-    load = _start_load(arena, wish)
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_watch_names(arena, twice, over))
-            for number, name in enumerate(wish.faults):
-                group.create_task(FAULTS[name](arena, Random(f"{wish.seed}.{number}"), over))
-            await asyncio.sleep(wish.duration)
-            over.set()
-    finally:
-        await asyncio.to_thread(_end_load, arena, load)
-    return twice
 
 
 def _start_load(arena: Arena, wish: Wish) -> Process:
