@@ -20,6 +20,7 @@ from mqjobs.processing.envelopes import EnvelopeMaker
 from mqjobs.processing.jobs import Jobs
 from mqjobs.processing.middleware import Middleware
 from mqjobs.processing.producer import Producer
+from mqjobs.processing.queues import Queues
 from mqjobs.processing.registry import Registry
 from mqjobs.processing.services import Services
 from mqjobs.processing.stale_times import DEFAULT_SECONDS, StaleTimes
@@ -44,11 +45,12 @@ PRODUCER_RELAY_INTERVAL = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class OpenApp:
-    """An app that is connected: `producer` sends, `jobs` and `dead` show and steer, `database` is the pool."""
+    """An app that is connected: `producer` sends; `jobs`, `dead`, `queues` show and steer; `database` is the pool."""
 
     producer: Producer
     jobs: Jobs
     dead: DeadLetters
+    queues: Queues
     database: Pool
     transport: Transport
     relay: Relay
@@ -76,6 +78,7 @@ async def opened(
             parts.producer,
             Jobs(parts.services),
             DeadLetters(parts.services),
+            Queues(parts.services, parts.transport, registry.bindings()),
             parts.database,
             parts.transport,
             parts.relay,

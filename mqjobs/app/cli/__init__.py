@@ -11,8 +11,9 @@ from mqjobs.app.cli.dead import dead
 from mqjobs.app.cli.doctor import doctor
 from mqjobs.app.cli.failures import FailingGroup
 from mqjobs.app.cli.jobs import jobs
-from mqjobs.app.cli.listings import consumers, processors, queues, topics
+from mqjobs.app.cli.listings import consumers, processors, topics
 from mqjobs.app.cli.migrating import migrate
+from mqjobs.app.cli.queues import queues
 from mqjobs.app.cli.sending import send
 from mqjobs.app.settings import OF_FLAGS
 

@@ -1,9 +1,7 @@
-"""mqjobs topics, queues, processors and consumers: what there is."""
+"""mqjobs topics, processors and consumers: what there is."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,14 +12,10 @@ from rich.text import Text
 from mqjobs.app.cli.flags import as_json, flag
 from mqjobs.app.cli.office import in_office
 from mqjobs.app.cli.output import ago, lasted, listing, quiet, short, show, show_json
-from mqjobs.app.cli.setup import APP, DATABASE, SERVERS, Setup, with_setup
-from mqjobs.app.opening import database, transport_of
+from mqjobs.app.cli.setup import APP, DATABASE, Setup, with_setup
 from mqjobs.model.message import Binding
 from mqjobs.model.topic import Topic, TopicDefinition, definition_of
-from mqjobs.store import migrations
 from mqjobs.store.job_reports import ConsumerReport
-from mqjobs.store.messages import bindings
-from mqjobs.transport.seam import QueueState
 
 
 @click.command()
@@ -107,51 +101,12 @@ def processors(setup: Setup, as_json: bool) -> None:
     show(listing("queue topic processor", rows, long="processor"))
 
 
-@dataclass(frozen=True, slots=True)
-class QueueReport:
-    """A queue with the topics that it takes; its state where the broker knows it."""
-
-    queue: str
-    topics: Sequence[str]
-    state: QueueState | None
+@click.group()
+def consumers() -> None:
+    """See who consumes."""
 
 
-@click.command()
-@as_json
-@with_setup(*SERVERS)
-def queues(setup: Setup, as_json: bool) -> None:
-    """List the queues, and how full they are."""
-    reports = asyncio.run(_read_queues(setup))
-    if as_json:
-        show_json(reports)
-        return
-    if not reports:
-        show(quiet("no queues yet: the first consumer of an app declares them"))
-        return
-    numbers = "ready unacknowledged consumers"
-    rows = [(report.queue, *_counts(report.state), ", ".join(report.topics)) for report in reports]
-    show(listing(f"queue {numbers} topics", rows, numbers=numbers, long="topics"))
-
-
-def _counts(state: QueueState | None) -> Sequence[str]:
-    counts = (state.ready, state.unacknowledged, state.consumers) if state else (None,) * 3
-    return ["–" if count is None else f"{count:,}" for count in counts]
-
-
-async def _read_queues(setup: Setup) -> list[QueueReport]:
-    async with database(setup.settings) as pool:
-        async with pool.acquire() as connection:
-            await migrations.check(connection)
-            bound = {*await bindings(connection), *setup.app.registry.bindings()}
-        by_queue: defaultdict[str, list[str]] = defaultdict(list)
-        for binding in sorted(bound, key=lambda each: (each.queue, each.topic)):
-            by_queue[binding.queue].append(binding.topic)
-        async with transport_of(setup.settings, pool) as transport:
-            states = {each.name: each for each in await transport.queue_states(list(by_queue))}
-    return [QueueReport(queue, taken, states.get(queue)) for queue, taken in by_queue.items()]
-
-
-@click.command()
+@consumers.command("list")
 @flag(
     "--each",
     metavar="N",
@@ -162,7 +117,7 @@ async def _read_queues(setup: Setup) -> list[QueueReport]:
 )
 @as_json
 @with_setup(*DATABASE)
-def consumers(setup: Setup, each: int, as_json: bool) -> None:
+def list_consumers(setup: Setup, each: int, as_json: bool) -> None:
     """List the consumers, and what each one runs."""
     found = in_office(setup.settings, lambda office: office.jobs.consumers(jobs_each=each))
     if as_json:

@@ -32,6 +32,7 @@ class Office:
     jobs: Jobs
     dead: DeadLetters
     pool: Pool
+    services: Services
 
 
 def in_office(settings: Settings, act: Callable[[Office], Awaitable[AnswerT]]) -> AnswerT:
@@ -52,7 +53,7 @@ async def office(settings: Settings) -> AsyncIterator[Office]:
             await migrations.check(connection)
             clock = DatabaseClock(await database_now(connection))
         services = _services(settings, pool, clock)
-        yield Office(Jobs(services), DeadLetters(services), pool)
+        yield Office(Jobs(services), DeadLetters(services), pool, services)
 
 
 def _services(settings: Settings, pool: Pool, clock: DatabaseClock) -> Services:

@@ -9,12 +9,13 @@ from mqjobs.app.settings import Settings
 from tests.support.shell import Shell
 
 COMMANDS = {
-    *("consume", "send", "topics", "queues", "processors", "consumers", "relay", "migrate"),
+    *("consume", "send", "topics", "processors", "consumers list", "relay", "migrate"),
     *("doctor", "completion"),
     *(
         f"jobs {name}"
         for name in ["list", "show", "tree", "children", "interrupt", "retry", "cleanup"]
     ),
+    *(f"queues {name}" for name in ["list", "pause", "resume", "purge"]),
     *(f"dead {name}" for name in ["list", "show", "replay", "drop"]),
 }
 
@@ -60,8 +61,8 @@ def test_no_variable_of_a_flag_is_that_of_a_setting() -> None:
 
 
 def test_every_listing_can_be_had_as_json() -> None:
-    listings = COMMANDS & {"topics", "queues", "processors", "consumers", "jobs list", "dead list"}
-    listings |= {"jobs show", "jobs tree", "jobs children", "dead show", "doctor"}
+    listings = COMMANDS & {"topics", "queues list", "processors", "jobs list", "dead list"}
+    listings |= {"consumers list", "jobs show", "jobs tree", "jobs children", "dead show", "doctor"}
     flags = {
         name: {option for each in command.params for option in each.opts}
         for name, command, _ in ALL
@@ -70,7 +71,7 @@ def test_every_listing_can_be_had_as_json() -> None:
 
 
 def test_what_destroys_asks() -> None:
-    destructive = {"jobs interrupt", "jobs cleanup", "dead drop", "dead replay"}
+    destructive = {"jobs interrupt", "jobs cleanup", "dead drop", "dead replay", "queues purge"}
     flags = {
         name: {option for each in command.params for option in each.opts}
         for name, command, _ in ALL

@@ -1,5 +1,3 @@
-from mqjobs.model.message import Binding
-from mqjobs.store.messages import bind
 from tests.support.shell import Shell
 from tests.support.stored_jobs import StoredJobs
 
@@ -46,44 +44,15 @@ async def test_an_app_without_anything_says_what_to_do(shell: Shell) -> None:
     assert "app.subscribe" in (await shell("processors", "--app", "empty:app")).out
 
 
-async def test_queues_are_listed_with_how_full_they_are(shell: Shell, stored: StoredJobs) -> None:
-    await stored.connection.execute("DELETE FROM mqjobs.binding")
-    nothing = await shell("queues", MQJOBS_APP="")
-    assert nothing.out == "no queues yet: the first consumer of an app declares them\n"
-
-    assert (await shell("send", "shop.price")).code == 0
-    await bind(stored.connection, [Binding("prices", "shop.discount")])
-
-    lines = (await shell("queues", MQJOBS_APP="")).out.splitlines()
-    assert [line.split() for line in lines] == [
-        ["QUEUE", "READY", "UNACKNOWLEDGED", "CONSUMERS", "TOPICS"],
-        ["default", "0", "0", "0", "shop.reindex"],
-        ["prices", "1", "0", "0", "shop.discount,", "shop.price"],
-    ]
-    prices = (await shell("queues", "--json")).json[1]
-    assert (prices["queue"], prices["topics"]) == ("prices", ["shop.discount", "shop.price"])
-    assert prices["state"]["ready"] == 1
-
-
-async def test_queues_of_rabbitmq_are_listed(shell: Shell, amqp_url: str, amqp_prefix: str) -> None:
-    variables = {"MQJOBS_BROKER_URL": amqp_url, "MQJOBS_EXCHANGE": f"{amqp_prefix}exchange"}
-    [tests, *_] = [
-        line.split()
-        for line in (await shell("queues", **variables)).out.splitlines()
-        if line.startswith("prices")
-    ]
-    assert tests == ["prices", "–", "–", "–", "shop.price"]
-
-
 async def test_consumers_are_listed_with_what_they_run(shell: Shell, stored: StoredJobs) -> None:
-    assert (await shell("consumers")).out == "no consumers\n"
+    assert (await shell("consumers", "list")).out == "no consumers\n"
     busy, dead = await stored.consumer(), await stored.consumer(alive=False)
     root = await stored.root("reindex")
     own = await stored.run(root.own_child_id, busy)
     for child in await stored.children(own, "a", "b"):
         await stored.run(child, busy)
 
-    lines = (await shell("consumers", "--each", "2")).out.splitlines()
+    lines = (await shell("consumers", "list", "--each", "2")).out.splitlines()
     short = str(busy)[-8:]
     assert lines[1].split()[:4] == [short, "here", "1", "alive"]
     assert lines[2].split()[:4] == [str(dead)[-8:], "here", "1", "dead"]
@@ -91,6 +60,6 @@ async def test_consumers_are_listed_with_what_they_run(shell: Shell, stored: Sto
     assert lines[5].split()[:3] == [str(own.id), "reindex", str(root.id)]
     assert lines[7].split() == ["…", "1", "more", short]
 
-    first, second = (await shell("consumers", "--json")).json
+    first, second = (await shell("consumers", "list", "--json")).json
     assert (first["id"], first["running"], len(first["jobs"])) == (str(busy), 3, 3)
     assert (second["is_alive"], second["jobs"]) == (False, [])

@@ -34,7 +34,13 @@ async def test_a_migration_is_taken_once(empty: Shell) -> None:
 
 
 async def test_commands_refuse_a_schema_that_they_do_not_know(empty: Shell) -> None:
-    for words in (["jobs", "list"], ["consume"], ["send", "shop.price"], ["queues"], ["relay"]):
+    for words in (
+        ["jobs", "list"],
+        ["consume"],
+        ["send", "shop.price"],
+        ["queues", "list"],
+        ["relay"],
+    ):
         ran = await empty(*words)
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("Error: the database's schema is version 0")
