@@ -25,6 +25,8 @@ class Process:
     popen: "subprocess.Popen[bytes]"
     log: Path
     is_frozen: bool = False
+    is_ended: bool = False
+    """It was killed, or asked to end."""
 
     @property
     def id(self) -> str:
@@ -92,6 +94,10 @@ class Consumers:
         """Those that live and are not frozen."""
         return [each for each in self.processes if each.lives and not each.is_frozen]
 
+    def fallen(self) -> list[Process]:
+        """Those that have ended of themselves."""
+        return [each for each in self.processes if not each.lives and not each.is_ended]
+
     def kill(self, process: Process) -> None:
         """It is dead at once. What it was doing ends in the moment before."""
         at = time.monotonic()
@@ -130,6 +136,7 @@ class Consumers:
                 process.popen.wait()
 
     def _note_death(self, process: Process, at: float, why: str) -> None:
+        process.is_ended = True
         self.ledger.write(What.DIED, process=process.id, why=why, at=at)
 
 

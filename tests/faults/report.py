@@ -13,7 +13,7 @@ BEGIN, END = "<!-- numbers -->", "<!-- /numbers -->"
 
 OTHER_FORBIDDEN = {
     "log faults": "errors, tracebacks, outages told of twice in the logs of consumers",
-    "exit codes": "consumers that did not end with 0 when they were asked to",
+    "exit codes": "consumers that ended of themselves, or not with 0 when they were asked to",
 }
 
 IN_TABLE = ("child jobs", "deaths", "run again after a death or a stop")

@@ -70,6 +70,7 @@ async def under_load(arena: Arena, wish: Wish, twice: set[str]) -> AsyncIterator
 async def reckon(arena: Arena, twice: Collection[str]) -> Findings:
     """What there was, and what there should not have been; first all that is under way comes to its end."""
     await _quiet(arena)
+    fallen = [f"{each.name} ended of itself" for each in arena.consumers.fallen()]
     codes = [
         await asyncio.to_thread(arena.consumers.end, each) for each in arena.consumers.living()
     ]
@@ -78,7 +79,8 @@ async def reckon(arena: Arena, twice: Collection[str]) -> Findings:
         records = await read_records(connection, names_twice=frozenset(twice), left_in_queues=left)
     findings = check(read(arena.folder), records)
     findings.forbidden["log faults"] = faults_in(arena.folder)
-    findings.forbidden["exit codes"] = [f"a consumer ended with {code}" for code in codes if code]
+    ended_badly = [f"a consumer ended with {code}" for code in codes if code != 0]
+    findings.forbidden["exit codes"] = fallen + ended_badly
     return findings
 
 
