@@ -5,14 +5,17 @@ from datetime import timedelta
 
 import structlog
 
+from mqjobs.model.tally import Count, Tally
 from mqjobs.runtime.every import every
-from mqjobs.store.consumers import reap
+from mqjobs.store.consumers import Reaped, reap
 from mqjobs.store.database import is_outage
 from mqjobs.store.job_store import JobStore, transaction
 from mqjobs.store.messages import database_now
 from mqjobs.store.outages import patiently
 
 log = structlog.get_logger(__name__)
+
+AT_ONCE = 500
 
 
 async def run_reaper(
@@ -24,25 +27,35 @@ async def run_reaper(
     """
     async for _ in every(interval, stop):
         try:
-            await _reap(store, crashes_allowed)
+            while await _reap(store, crashes_allowed) >= AT_ONCE and not stop.is_set():
+                pass
         except Exception as error:
             if not is_outage(error):
                 raise
             await patiently("the reaper", lambda: _reach(store))
 
 
-async def _reap(store: JobStore, crashes_allowed: int) -> None:
+async def _reap(store: JobStore, crashes_allowed: int) -> int:
     async with transaction(store.pool) as connection:
-        reaped = await reap(connection, crashes_allowed=crashes_allowed)
-    if reaped.consumers or reaped.redelivered or reaped.failed or reaped.cancelled:
-        log.warning(
-            "reaped",
-            consumers=reaped.consumers,
-            redelivered=reaped.redelivered,
-            failed=reaped.failed,
-            cancelled=reaped.cancelled,
-        )
+        reaped = await reap(connection, crashes_allowed=crashes_allowed, limit=AT_ONCE)
+    if reaped.consumers or reaped.jobs:
+        _tell(reaped, store.tally)
         store.wake()
+    return reaped.jobs
+
+
+def _tell(reaped: Reaped, tally: Tally) -> None:
+    jobs = {
+        "redelivered": reaped.redelivered,
+        "failed": reaped.failed,
+        "cancelled": reaped.cancelled,
+    }
+    log.warning("reaped", consumers=reaped.consumers, **jobs)
+    for job_id in reaped.failed_jobs:
+        log.error("job_failed", job_id=job_id, reason="consumer_died")
+    for kind, count in jobs.items():
+        if count:
+            tally.add(Count.REAPED, count, kind=kind)
 
 
 async def _reach(store: JobStore) -> None:

@@ -1,7 +1,7 @@
 """Consumers: who lives, what they may go on with, and what the dead leave behind."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import asyncpg
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.status import JobStatus
 from mqjobs.store.database import Connection
-from mqjobs.store.messages import insert_messages
+from mqjobs.store.messages import DeadLetter, insert_dead_letters, insert_messages
 from mqjobs.store.retries import next_message
 from mqjobs.store.roots import Moved, lock_roots_of, move_roots
 from mqjobs.store.statements import statements
@@ -73,22 +73,28 @@ async def look_after(
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What one pass of the reaper did: consumers forgotten, jobs put back, failed and cancelled."""
+    """What one pass of the reaper did: consumers forgotten, jobs put back, failed and cancelled; which have failed."""
 
     consumers: int
     redelivered: int
     failed: int
     cancelled: int
+    failed_jobs: Sequence[int] = field(default=(), compare=False)
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs ran in no live consumer."""
+        return self.redelivered + self.failed + self.cancelled
 
 
 async def reap(connection: Connection, *, crashes_allowed: int, limit: int = 500) -> Reaped:
     """Jobs that run in no live consumer run again, fail or are cancelled; what the dead had taken is free again.
 
-    The caller opens the transaction.
+    So many jobs and messages at most. The caller opens the transaction.
     """
-    dead = [row["id"] for row in await connection.fetch(SQL["dead_consumers"])]
-    await connection.execute(SQL["release_messages"])
-    rows = await _reap_orphans(connection, crashes_allowed, limit)
+    dead = [row["id"] for row in await connection.fetch(SQL["dead_consumers"], limit)]
+    await connection.execute(SQL["release_messages"], limit)
+    rows = await _reap_orphans(connection, dead, crashes_allowed, limit)
     forgotten = await connection.fetch(SQL["forget_consumers"], dead) if dead else []
     statuses = [row["status"] for row in rows]
     return Reaped(
@@ -96,20 +102,30 @@ async def reap(connection: Connection, *, crashes_allowed: int, limit: int = 500
         redelivered=statuses.count(JobStatus.FAILED_REDELIVERED),
         failed=statuses.count(JobStatus.FAILED),
         cancelled=statuses.count(JobStatus.CANCELLED),
+        failed_jobs=[row["id"] for row in rows if row["status"] == JobStatus.FAILED],
     )
 
 
 async def _reap_orphans(
-    connection: Connection, crashes_allowed: int, limit: int
+    connection: Connection, dead: Sequence[UUID], crashes_allowed: int, limit: int
 ) -> Sequence[asyncpg.Record]:
-    orphans = [row["id"] for row in await connection.fetch(SQL["orphans"], limit)]
+    orphans = [row["id"] for row in await connection.fetch(SQL["orphans"], dead, limit)]
     if not orphans:
         return []
     await lock_roots_of(connection, orphans)
     rows = await connection.fetch(SQL["reap"], orphans, crashes_allowed)
     again = [next_message(row) for row in rows if row["status"] == JobStatus.FAILED_REDELIVERED]
     await insert_messages(connection, again)
+    await insert_dead_letters(connection, [_letter(row) for row in rows if _is_given_up(row)])
     moves = [Moved(row["root_id"], JobStatus(row["status"])) for row in rows]
     if moves:
         await move_roots(connection, moves)
     return rows
+
+
+def _is_given_up(row: asyncpg.Record) -> bool:
+    return row["status"] == JobStatus.FAILED and row["topic"] is not None
+
+
+def _letter(row: asyncpg.Record) -> DeadLetter:
+    return DeadLetter(next_message(row), "consumer_died", row["error"])

@@ -3,16 +3,22 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+import pytest
 from structlog.testing import capture_logs
 
 from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
+from mqjobs.runtime import reaper
 from mqjobs.runtime.reaper import run_reaper
+from mqjobs.store import consumers
 from mqjobs.store.claims import Claim, Granted
-from mqjobs.store.consumers import ConsumerInfo, register
+from mqjobs.store.consumers import ConsumerInfo, Reaped, register
+from mqjobs.store.job_store import transaction
 from tests.support.surroundings import Surroundings, surroundings, through
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -21,20 +27,26 @@ NEVER = timedelta(hours=1)
 OFTEN = timedelta(milliseconds=20)
 
 
-async def dead_consumer(around: Surroundings, ago: timedelta = timedelta(minutes=1)) -> UUID:
-    """A consumer that has said nothing for long."""
+async def lost_job(around: Surroundings, name: str = "work") -> Job:
+    """The own child of a new root, run by a consumer that has said nothing for long since."""
+    [job] = await lost_jobs(around, name)
+    return job
+
+
+async def lost_jobs(around: Surroundings, *names: str) -> list[Job]:
+    """Own children of new roots, all run by one consumer that has said nothing for long since."""
     info = ConsumerInfo(uuid4(), "there", 1, "0.1", ["default"])
     async with around.pool.acquire() as connection:
-        await register(connection, info, -ago)
-    return info.id
-
-
-async def run_by(around: Surroundings, consumer_id: UUID, name: str = "work") -> Job:
-    """The own child of a new root, run by this consumer."""
-    root = await around.root(name)
-    answer = await around.services.store.claim(Claim(root.own_child_id, uuid4(), consumer_id))
-    assert isinstance(answer, Granted)
-    return answer.job
+        await register(connection, info, timedelta(minutes=1))
+    jobs = []
+    for name in names:
+        root = await around.root(name)
+        answer = await around.services.store.claim(Claim(root.own_child_id, uuid4(), info.id))
+        assert isinstance(answer, Granted)
+        jobs.append(answer.job)
+    async with around.pool.acquire() as connection:
+        await register(connection, info, -timedelta(minutes=1))
+    return jobs
 
 
 async def has_status(around: Surroundings, job: Job, status: JobStatus) -> bool:
@@ -44,7 +56,7 @@ async def has_status(around: Surroundings, job: Job, status: JobStatus) -> bool:
 async def test_what_ran_in_a_dead_consumer_runs_again_and_the_relay_is_woken(
     around: Surroundings,
 ) -> None:
-    stop, lost = asyncio.Event(), await run_by(around, await dead_consumer(around))
+    stop, lost = asyncio.Event(), await lost_job(around)
     around.wake.clear()
 
     async with asyncio.TaskGroup() as group:
@@ -56,11 +68,70 @@ async def test_what_ran_in_a_dead_consumer_runs_again_and_the_relay_is_woken(
         stop.set()
 
     assert len(await around.outbox()) == 1
+    assert around.services.tally.counts()[Count.REAPED, "redelivered"] == 1
+
+
+async def test_a_job_under_which_consumers_died_too_often_leaves_a_letter_and_a_line_with_its_id(
+    around: Surroundings,
+) -> None:
+    stop, lost = asyncio.Event(), await lost_job(around)
+
+    with capture_logs() as lines:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                run_reaper(around.services.store, stop, interval=OFTEN, crashes_allowed=1)
+            )
+            await eventually(lambda: has_status(around, lost, JobStatus.FAILED))
+            await eventually(lambda: said(lines, "job_failed"))
+            stop.set()
+
+    [line] = [line for line in lines if line["event"] == "job_failed"]
+    assert line["job_id"] == lost.id
+    [letter] = await around.dead_letters()
+    row = await around.pool.fetchrow("SELECT * FROM mqjobs.job WHERE id = $1", lost.id)
+    assert (letter["message_id"], letter["dead_reason"]) == (row["message_id"], "consumer_died")
+    assert "died (1 of 1 times allowed)" in letter["dead_detail"]
+    assert around.services.tally.counts()[Count.REAPED, "failed"] == 1
+    assert not await around.outbox()
+
+
+async def test_a_consumer_that_died_with_more_jobs_than_a_pass_takes_is_reaped_at_once(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "AT_ONCE", 2)
+    stop, lost = asyncio.Event(), await lost_jobs(around, *"abcde")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            run_reaper(around.services.store, stop, interval=NEVER, crashes_allowed=3)
+        )
+        for job in lost:
+            await eventually(partial(has_status, around, job, JobStatus.FAILED_REDELIVERED))
+        stop.set()
+
+
+async def test_reapers_that_meet_reap_each_job_once_and_never_wait_for_each_other_in_a_circle(
+    around: Surroundings,
+) -> None:
+    names = [f"work {number}" for number in range(30)]
+    jobs = [job for part in range(3) for job in await lost_jobs(around, *names[part::3])]
+
+    async def reap_once() -> Reaped:
+        async with transaction(around.pool) as connection:
+            return await consumers.reap(connection, crashes_allowed=3, limit=7)
+
+    reaped: list[Reaped] = []
+    while sum(each.jobs for each in reaped) < len(jobs):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(reap_once()) for _ in range(4)]
+        reaped += [task.result() for task in tasks]
+
+    assert sum(each.redelivered for each in reaped) == len(jobs) == len(await around.outbox())
 
 
 async def test_what_runs_in_a_live_consumer_goes_on(around: Surroundings) -> None:
     stop, mine = asyncio.Event(), await around.claimed("mine")
-    lost = await run_by(around, await dead_consumer(around), "lost")
+    lost = await lost_job(around, "lost")
 
     async with asyncio.TaskGroup() as group:
         group.create_task(
@@ -79,7 +150,7 @@ async def test_after_an_outage_nobody_is_reaped_before_everybody_could_beat_agai
     async with Wire.to(database_url) as wire:
         async with surroundings(through(wire, database_url)) as far, asyncio.TaskGroup() as group:
             wire.tear()
-            living = await run_by(around, await dead_consumer(around))
+            living = await lost_job(around)
             with capture_logs() as lines:
                 group.create_task(
                     run_reaper(far.services.store, stop, interval=NEVER, crashes_allowed=3)

@@ -23,24 +23,43 @@ SELECT held.id, held.lease,
  WHERE job.id IS NULL OR job.lease <> held.lease OR job.status <> 'running' OR job.interrupted
 
 -- name: dead_consumers
--- Consumers whose heartbeat is too old; a row that another reaper has in hand is left to it.
+-- Consumers whose heartbeat is too old; a row that another reaper has in hand is left to it, with all that ran there.
 SELECT id FROM mqjobs.consumer
  WHERE alive_until <= clock_timestamp()
  ORDER BY id
+ LIMIT $1
    FOR UPDATE SKIP LOCKED
 
 -- name: release_messages
--- Messages that dead or unknown consumers took go back to their queues. What one held it was acting on: a crash.
-UPDATE mqjobs.message SET consumer_id = NULL, crashes = crashes + is_held::integer, is_held = false
- WHERE consumer_id IS NOT NULL AND dead_at IS NULL AND NOT mqjobs.is_alive(consumer_id)
+-- Messages that dead or unknown consumers took go back to their queues, so many at a time. What one held it was acting
+-- on: a crash.
+UPDATE mqjobs.message AS message
+   SET consumer_id = NULL, crashes = crashes + is_held::integer, is_held = false
+  FROM (
+    SELECT taken.id FROM mqjobs.message AS taken
+     WHERE taken.consumer_id IS NOT NULL AND taken.dead_at IS NULL
+       AND NOT EXISTS (SELECT FROM mqjobs.consumer AS consumer
+                        WHERE consumer.id = taken.consumer_id AND consumer.alive_until > clock_timestamp())
+     ORDER BY taken.id
+     LIMIT $1
+       FOR UPDATE SKIP LOCKED
+  ) AS freed
+ WHERE message.id = freed.id
 
 -- name: orphans
--- Children that run in no live consumer.
-SELECT job.id
-  FROM mqjobs.job
-  LEFT JOIN mqjobs.consumer ON consumer.id = job.consumer_id AND consumer.alive_until > clock_timestamp()
- WHERE job.root_id IS NOT NULL AND job.status = 'running' AND consumer.id IS NULL
- LIMIT $1
+-- Children that run in these dead consumers, or in one that nobody knows.
+SELECT id
+  FROM (
+    (SELECT job.id FROM mqjobs.job
+      WHERE job.root_id IS NOT NULL AND job.status = 'running' AND job.consumer_id = ANY($1::uuid[])
+      LIMIT $2)
+     UNION ALL
+    (SELECT job.id FROM mqjobs.job
+      WHERE job.root_id IS NOT NULL AND job.status = 'running'
+        AND NOT EXISTS (SELECT FROM mqjobs.consumer WHERE consumer.id = job.consumer_id)
+      LIMIT $2)
+  ) AS orphan
+ LIMIT $2
 
 -- name: reap
 -- Orphans run again, are cancelled where they were interrupted, and fail where consumers die under them again and
