@@ -16,6 +16,7 @@ MqjobsError
     ├── NotInUniqueJob        a call that only a running unique job may make
     ├── NotARootJob           a call that only a root job can be the object of
     ├── JobIsRunning          a live consumer runs it already; the message is parked
+    ├── DeclaredDead          this consumer is dead to all others and claims nothing; the message is parked
     ├── JobIsStale            its name went to a newer job; the message is rejected
     ├── LeaseLost             the run is no longer the job's; nothing was written
     └── RetryRefused          an operator's retry of a job that cannot be retried
@@ -90,6 +91,10 @@ class NotARootJob(JobError):
 
 class JobIsRunning(JobError):
     """A live consumer runs the job already: the message is parked, whatever the processor returns."""
+
+
+class DeclaredDead(JobError):
+    """This consumer is dead to all others until it beats again: it can claim no job, and the message is parked."""
 
 
 class JobIsStale(JobError):

@@ -35,7 +35,8 @@ class Envelope:
     """A message as it travels: the body is JSON text in bytes, not looked into.
 
     `queue` is the one queue it goes to, or None: to every queue that is bound to the topic. `delay` counts from
-    when it is written down. `expires_at` is the moment after which nobody may act on it.
+    when it is written down. `expires_at` is the moment after which nobody may act on it. `crashes` counts the consumers
+    that are known to have died while they acted on it.
     """
 
     id: UUID
@@ -49,10 +50,11 @@ class Envelope:
     job_id: int | None = None
     expires_at: datetime | None = None
     delay: timedelta = timedelta(0)
+    crashes: int = 0
 
     def again(self, queue: str, delay: timedelta, *, attempt: int) -> "Envelope":
         """The copy of this message that comes to this queue later."""
-        return replace(self, queue=queue, delay=delay, attempt=attempt)
+        return replace(self, queue=queue, delay=delay, attempt=attempt, crashes=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from mqjobs.model.errors import (
+    DeclaredDead,
     InvalidJobName,
     JobIsRunning,
     JobIsStale,
@@ -25,7 +26,7 @@ from mqjobs.processing.job_run import JobRun
 from mqjobs.processing.running_job import RunningJob
 from mqjobs.processing.services import Services
 from mqjobs.store.children import OwnRun
-from mqjobs.store.claims import Claim, Granted
+from mqjobs.store.claims import Claim, Granted, NotAlive
 from mqjobs.store.roots import NameTaken, NewRoot, RootFound
 
 Callback = Callable[["JobRunner", RunningJob], Awaitable[bool]]
@@ -164,6 +165,10 @@ class JobRunner:
             raise
         if isinstance(answer, Granted):
             return await self._run(answer.job, callback, owner_id)
+        if isinstance(answer, NotAlive):
+            text = "this consumer was declared dead, and claims nothing until it has beaten again"
+            self._attempt.decide(Verdict.PARK, text)
+            raise DeclaredDead(text)
         if answer.job is None:
             text = (
                 f"there is no child job {job_id}: it was cleaned up, or belongs to another database"

@@ -13,10 +13,9 @@ from mqjobs.model.topic import Topic
 from mqjobs.processing.envelopes import body_of
 from mqjobs.processing.services import Services
 from mqjobs.processing.topic_names import TopicNames
+from mqjobs.store.certainty import once_for_all
 from mqjobs.store.database import Connection
-from mqjobs.store.job_store import transaction
 from mqjobs.store.messages import DeadLetter, insert_messages
-from mqjobs.store.outages import patiently
 from mqjobs.store.queues import bound_topics
 from mqjobs.store.roots import NameTaken, NewRoot, create_root
 from mqjobs.transport.seam import Publication, Transport
@@ -116,7 +115,10 @@ class Producer:
                 detail = (
                     f"the broker has no queue for {envelope.topic}: start its consumer, then replay"
                 )
-                await self._services.store.keep(DeadLetter(envelope, "unroutable", detail))
+                await self._services.store.keep(
+                    DeadLetter(envelope, "unroutable", detail),
+                    consumer_id=self._services.runs.consumer_id,
+                )
 
     async def _require_queues(self, topics: set[str], connection: Connection | None) -> None:
         unknown = topics - self._bound
@@ -134,12 +136,11 @@ class Producer:
             )
 
     async def _remember(self, sealed: Sequence[tuple[Envelope, str | None]]) -> Sequence[Sent]:
-        async def write() -> Sequence[Sent]:
-            async with transaction(self._services.store.pool) as connection:
-                return await self._write(connection, sealed)
-
-        sent = await patiently("messages", write, patience=self._services.store.patience)
-        self._services.store.wake()
+        store = self._services.store
+        sent = await once_for_all(
+            store.pool, "messages", lambda each: self._write(each, sealed), patience=store.patience
+        )
+        store.wake()
         return sent
 
     async def _write(

@@ -1,25 +1,26 @@
 """Dead letters: messages that nobody could handle are kept, and jobs that waited for them end."""
 
 from dataclasses import replace
-from uuid import uuid4
 
 import structlog
 
 from mqjobs.model.message import Envelope
-from mqjobs.model.status import JobStatus
 from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.processing.services import Services
-from mqjobs.store.claims import Claim, Granted
-from mqjobs.store.finishes import FinishedRun
 from mqjobs.store.messages import DeadLetter
 
 log = structlog.get_logger(__name__)
 
 
-async def bury(services: Services, envelope: Envelope, reason: str, detail: str) -> None:
-    """The message is a dead letter; a root that it was to start is cancelled, a child that it was to run has failed."""
-    await fail_unrun_child(services, envelope, f"its message is a dead letter ({reason}): {detail}")
-    await services.store.keep(DeadLetter(envelope, reason, detail))
+async def bury(
+    services: Services, envelope: Envelope, reason: str, detail: str, held_as: int | None = None
+) -> None:
+    """The message is a dead letter, and held no longer, all at once: see `JobStore.keep`."""
+    await services.store.keep(
+        DeadLetter(envelope, reason, detail),
+        consumer_id=services.runs.consumer_id,
+        held_as=held_as,
+    )
     log.warning(
         "dead_letter",
         topic=envelope.topic,
@@ -51,10 +52,6 @@ async def fail_unrun_child(services: Services, envelope: Envelope, error: str) -
     """The delayed child that the message belongs to has failed, unless it has ended or runs; whether it did now."""
     if envelope.job_id is None:
         return False
-    claim = Claim(envelope.job_id, uuid4(), services.runs.consumer_id)
-    answer = await services.store.claim(claim)
-    if isinstance(answer, Granted):
-        job = answer.job
-        await services.store.finish(FinishedRun(job.id, job.lease, JobStatus.FAILED, error))
-        return True
-    return False
+    return await services.store.fail_unrun_child(
+        envelope.job_id, error, consumer_id=services.runs.consumer_id
+    )

@@ -1,6 +1,6 @@
 """Claims: who may run a job. Decided by compare-and-set, whatever messages say."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -40,12 +40,21 @@ class Refused:
     job: Job | None
 
 
+@dataclass(frozen=True, slots=True)
+class NotAlive:
+    """The claimant is dead to all others: it may claim again when its heartbeat has made it known anew."""
+
+
+Answer = Granted | Refused | NotAlive
+
+
 async def claim_children(
     connection: Connection, claims: Sequence[Claim], *, crashes_allowed: int
-) -> list[Granted | Refused]:
+) -> list[Answer]:
     """Each claim granted to one claimant at most, in the order given. The caller opens the transaction.
 
-    Granted: new, to be tried again, or running in a consumer that is dead (less than `crashes_allowed` times so far).
+    Granted, to a consumer that lives: new, to be tried again, or running in a consumer that is dead (less than
+    `crashes_allowed` times so far).
     """
     ids = [claim.job_id for claim in claims]
     await lock_roots_of(connection, ids)
@@ -61,7 +70,13 @@ async def claim_children(
     missing = [job_id for job_id in ids if job_id not in rows]
     if missing:
         rows |= {row["id"]: row for row in await connection.fetch(SQL["read_jobs"], missing)}
-    return [_answer(claim, rows.get(claim.job_id)) for claim in claims]
+    alive = await _alive(connection, claims) if missing else {each.consumer_id for each in claims}
+    return [_answer(claim, rows.get(claim.job_id), alive) for claim in claims]
+
+
+async def _alive(connection: Connection, claims: Sequence[Claim]) -> set[UUID]:
+    claimants = list({claim.consumer_id for claim in claims})
+    return {row["id"] for row in await connection.fetch(SQL["live_consumers"], claimants)}
 
 
 async def _touch_roots(connection: Connection, claimed: Sequence[asyncpg.Record]) -> None:
@@ -72,9 +87,12 @@ async def _touch_roots(connection: Connection, claimed: Sequence[asyncpg.Record]
     await connection.execute(ROOTS["touch_roots"], ids, [root_id in own for root_id in ids])
 
 
-def _answer(claim: Claim, row: asyncpg.Record | None) -> Granted | Refused:
+def _answer(claim: Claim, row: asyncpg.Record | None, alive: Collection[UUID]) -> Answer:
     if row is None or row["root_id"] is None:
         return Refused(None)
     if row["claim_id"] == claim.id and row["status"] == JobStatus.RUNNING:
         return Granted(job_of(row))
-    return Refused(job_of(row))
+    job = job_of(row)
+    if claim.consumer_id not in alive and not job.status.is_terminal:
+        return NotAlive()
+    return Refused(job)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
@@ -17,7 +18,8 @@ SQL = statements("children")
 class FinishedRun:
     """The outcome of a run: where the job goes, and the message that asks for its next run, if there is to be one.
 
-    A run that does not count as an attempt was given back by its consumer.
+    A run that does not count as an attempt was given back by its consumer. `takes_lease`: its code may go on, and is
+    to write nothing any more.
     """
 
     job_id: int
@@ -26,6 +28,7 @@ class FinishedRun:
     error: str | None = None
     again: Envelope | None = None
     counts_as_attempt: bool = True
+    takes_lease: bool = False
 
 
 async def finish_children(
@@ -35,7 +38,8 @@ async def finish_children(
 
     With the jobs move their roots, the messages of next runs, and the dependent messages of roots that ended. What
     was interrupted meanwhile is cancelled instead of tried again. Finishing a run again with the same outcome finds
-    it written. The caller opens the transaction.
+    it written, unless the job has been claimed or retried since: then the answer is None all the same. The caller
+    opens the transaction.
     """
     await lock_roots_of(connection, [run.job_id for run in runs])
     rows = await connection.fetch(
@@ -45,6 +49,7 @@ async def finish_children(
         [run.status for run in runs],
         [storable(run.error) if run.error else None for run in runs],
         [run.counts_as_attempt for run in runs],
+        [run.takes_lease for run in runs],
     )
     finished = {(row["id"], row["lease"]): JobStatus(row["status"]) for row in rows}
     left = [finished.get((run.job_id, run.lease)) for run in runs]
@@ -62,6 +67,21 @@ async def finish_children(
     ]
 
 
+async def fail_unrun_child(
+    connection: Connection, job_id: int, error: str, *, call_id: UUID, consumer_id: UUID
+) -> bool:
+    """The child has failed without having run, by this call; False where it has ended or runs in a live consumer.
+
+    A call made again, because the answer was lost, is answered as the first. The caller opens the transaction.
+    """
+    await lock_roots_of(connection, [job_id])
+    lease = await connection.fetchval(SQL["begin_unrun_child"], job_id, call_id, consumer_id)
+    if lease is None:
+        return bool(await connection.fetchval(SQL["was_ended_by"], job_id, call_id))
+    await finish_children(connection, [FinishedRun(job_id, lease, JobStatus.FAILED, error)])
+    return True
+
+
 def _runs_again(status: JobStatus | None, run: FinishedRun) -> bool:
     return status is JobStatus.FAILED_REDELIVERED and run.again is not None
 
@@ -69,6 +89,7 @@ def _runs_again(status: JobStatus | None, run: FinishedRun) -> bool:
 async def _written_before(connection: Connection, run: FinishedRun) -> JobStatus | None:
     """What this run left its job in if it was written already: its commit's answer was lost."""
     row = await connection.fetchrow(SQL["read_jobs"], [run.job_id])
-    if row is None or row["lease"] != run.lease or row["status"] == JobStatus.RUNNING:
+    lease = run.lease + run.takes_lease
+    if row is None or row["lease"] != lease or row["status"] == JobStatus.RUNNING:
         return None
     return JobStatus(row["status"])

@@ -5,18 +5,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
 from mqjobs.model.tally import Tally
-from mqjobs.store import children, interrupts, queues, roots
+from mqjobs.store import children, finishes, holds, interrupts, queues, roots
+from mqjobs.store.certainty import once_for_all
 from mqjobs.store.children import Dependent, NewChild, OwnRun
-from mqjobs.store.claims import Claim, Granted, Refused, claim_children
+from mqjobs.store.claims import Answer, Claim, claim_children
 from mqjobs.store.database import Connection, Pool
 from mqjobs.store.finishes import FinishedRun, finish_children
 from mqjobs.store.group_commit import GroupCommit
+from mqjobs.store.locks import bound_waits, locked_children
 from mqjobs.store.messages import DeadLetter, insert_dead_letters, insert_messages
 from mqjobs.store.outages import patiently
 from mqjobs.store.roots import NameTaken, NewRoot, RootFound
@@ -26,8 +29,9 @@ AnswerT = TypeVar("AnswerT")
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection of the pool in a transaction, committed at the end of the block."""
+    """A connection of the pool in a transaction that waits for no lock for long, committed at the end of the block."""
     async with pool.acquire() as connection, connection.transaction():
+        await bound_waits(connection)
         yield connection
 
 
@@ -52,7 +56,7 @@ class JobStore:
         self.tally = Tally()
         self._over = asyncio.Event()
 
-        async def claim(claims: Sequence[Claim]) -> Sequence[Granted | Refused]:
+        async def claim(claims: Sequence[Claim]) -> Sequence[Answer]:
             async with transaction(pool) as connection:
                 return await claim_children(connection, claims, crashes_allowed=crashes_allowed)
 
@@ -68,9 +72,22 @@ class JobStore:
             wake()
             return [None] * len(batches)
 
-        self.claim = GroupCommit[Claim, Granted | Refused]("claims", claim, patience=patience)
+        async def locked(ids: Sequence[int]) -> Sequence[bool]:
+            async with transaction(pool) as connection:
+                found = await locked_children(connection, ids)
+            return [each in found for each in ids]
+
+        self.claim = GroupCommit[Claim, Answer](
+            "claims",
+            claim,
+            locked=lambda claims: locked([each.job_id for each in claims]),
+            patience=patience,
+        )
         self.finish = GroupCommit[FinishedRun, JobStatus | None](
-            "finishes", finish, patience=patience
+            "finishes",
+            finish,
+            locked=lambda runs: locked([each.job_id for each in runs]),
+            patience=patience,
         )
         self.send = GroupCommit[Sequence[Envelope], None]("outbox", send, patience=patience)
 
@@ -133,26 +150,92 @@ class JobStore:
 
     async def cancel_if_new(self, owner_id: str, name: str | None = None) -> int:
         """See `interrupts.cancel_if_new`."""
-        return await self._write(
+        return await self._write_once(
             "a cancellation", lambda each: interrupts.cancel_if_new(each, owner_id, name)
         )
 
     async def interrupt(self, job_id: int) -> Interruption:
         """See `interrupts.interrupt`."""
-        return await self._write("an interrupt", lambda each: interrupts.interrupt(each, job_id))
+        return await self._write_once(
+            "an interrupt", lambda each: interrupts.interrupt(each, job_id)
+        )
 
     async def bound_topics(self, topics: Collection[str]) -> set[str]:
         """See `queues.bound_topics`."""
         return await self._write("a look-up", lambda each: queues.bound_topics(each, topics))
 
-    async def keep(self, letter: DeadLetter) -> None:
-        """The message is a dead letter, and roots that it was to start are cancelled."""
+    async def fail_unrun_child(self, job_id: int, error: str, *, consumer_id: UUID) -> bool:
+        """See `finishes.fail_unrun_child`."""
+        call_id = uuid4()
+        failed = await self._write(
+            "an end",
+            lambda each: finishes.fail_unrun_child(
+                each, job_id, error, call_id=call_id, consumer_id=consumer_id
+            ),
+        )
+        self.wake()
+        return failed
+
+    async def keep(
+        self, letter: DeadLetter, *, consumer_id: UUID, held_as: int | None = None
+    ) -> None:
+        """The message is a dead letter, once, and no longer held; roots that it was to start are cancelled.
+
+        The delayed child that it was to run has failed.
+        """
+        envelope, call_id = letter.envelope, uuid4()
+        error = f"its message is a dead letter ({letter.reason}): {letter.detail}"
 
         async def write(connection: Connection) -> None:
+            if envelope.job_id is not None:
+                await finishes.fail_unrun_child(
+                    connection, envelope.job_id, error, call_id=call_id, consumer_id=consumer_id
+                )
+            await interrupts.cancel_if_new(connection, str(envelope.id))
             await insert_dead_letters(connection, [letter])
-            await interrupts.cancel_if_new(connection, str(letter.envelope.id))
+            if held_as is not None:
+                await holds.drop(connection, held_as, consumer_id=consumer_id)
 
-        await self._write("a dead letter", write)
+        await self._write_once("a dead letter", write)
+        self.wake()
+
+    async def hold(self, envelope: Envelope, *, consumer_id: UUID) -> int:
+        """See `holds.hold`; the id of the row that holds it."""
+        row_id = await self._write("a held message", holds.reserve_id)
+        await self._write(
+            "a held message",
+            lambda each: holds.hold(each, row_id, envelope, consumer_id=consumer_id),
+        )
+        return row_id
+
+    async def let_come(
+        self,
+        held_as: int,
+        *,
+        consumer_id: UUID,
+        delay: timedelta = timedelta(0),
+        counts_as_attempt: bool = False,
+        has_ended: bool = False,
+    ) -> None:
+        """See `holds.let_come`."""
+        await self._write(
+            "a held message",
+            lambda each: holds.let_come(
+                each,
+                held_as,
+                consumer_id=consumer_id,
+                delay=delay,
+                counts_as_attempt=counts_as_attempt,
+                has_ended=has_ended,
+            ),
+        )
+        self.wake()
+
+    async def drop_held(self, held_as: int, *, consumer_id: UUID) -> None:
+        """See `holds.drop`."""
+        await self._write(
+            "a held message", lambda each: holds.drop(each, held_as, consumer_id=consumer_id)
+        )
 
     async def _write(self, what: str, act: Callable[[Connection], Awaitable[AnswerT]]) -> AnswerT:
         async def once() -> AnswerT:
@@ -160,3 +243,9 @@ class JobStore:
                 return await act(connection)
 
         return await patiently(what, once, patience=self.patience)
+
+    async def _write_once(
+        self, what: str, act: Callable[[Connection], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        """For what would answer otherwise, or do more, if it were done again."""
+        return await once_for_all(self.pool, what, act, patience=self.patience)

@@ -80,6 +80,7 @@ def envelope_of(row: asyncpg.Record) -> Envelope:
         attempt=row["attempt"],
         job_id=row["job_id"],
         expires_at=row["expires_at"],
+        crashes=row["crashes"],
     )
 
 

@@ -31,7 +31,7 @@ async def create(connection: Connection, own: RunningJob, child_id: int) -> None
 
 async def claim(connection: Connection, own: RunningJob, child_id: int) -> Granted:
     [answer] = await claim_children(
-        connection, [Claim(child_id, uuid4(), uuid4())], crashes_allowed=3
+        connection, [Claim(child_id, uuid4(), own.consumer_id or uuid4())], crashes_allowed=3
     )
     assert isinstance(answer, Granted)
     return answer

@@ -79,6 +79,8 @@ class JobMachine(OrderRules, RunRules, RaceRules):
             wanted, self.bench.act(partial(roots.create_root, new=birth(wanted, None)))
         )
         if root is not None:
+            if consumer_id not in self.model.alive:
+                self.beat(consumer_id)
             claim = self.claim(root.own, consumer_id)
             [answer] = self.bench.meet(lambda store: [store.claim(claim)])
             self.answered(root.own, claim, answer, None)

@@ -6,16 +6,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from mqjobs.model.status import JobStatus
-from mqjobs.store.claims import Claim, Granted, Refused, claim_children
+from mqjobs.store.claims import Answer, Claim, Granted, NotAlive, Refused, claim_children
 from tests.support.stored_jobs import StoredJobs, connected
 
 
 async def claim(
     work: StoredJobs, job_id: int, consumer_id: UUID | None = None, claim_id: UUID | None = None
-) -> Granted | Refused:
+) -> Answer:
     asked = Claim(job_id, claim_id or uuid4(), consumer_id or await work.consumer())
-    [answer] = await claim_children(work.connection, [asked], crashes_allowed=3)
-    return answer
+    return await work.claim(asked)
 
 
 async def test_a_new_child_is_granted_under_its_first_lease_and_its_root_runs(
@@ -139,7 +138,7 @@ async def test_of_consumers_that_ask_at_once_one_is_granted(database_url: str) -
         root = await StoredJobs(connection).root()
         consumer_id = await StoredJobs(connection).consumer()
 
-    async def ask() -> Granted | Refused:
+    async def ask() -> Answer:
         async with connected(database_url) as connection, connection.transaction():
             return await claim(StoredJobs(connection), root.own_child_id, consumer_id)
 
@@ -147,3 +146,26 @@ async def test_of_consumers_that_ask_at_once_one_is_granted(database_url: str) -
         tasks = [group.create_task(ask()) for _ in range(6)]
 
     assert sum(isinstance(task.result(), Granted) for task in tasks) == 1
+
+
+async def test_a_consumer_that_is_dead_itself_is_granted_nothing_and_told_so(
+    work: StoredJobs,
+) -> None:
+    root, dead = await work.root(), await work.consumer(alive=False)
+    asked = [Claim(root.own_child_id, uuid4(), each) for each in (dead, uuid4())]
+
+    answers = await claim_children(work.connection, asked, crashes_allowed=3)
+
+    assert answers == [NotAlive(), NotAlive()]
+    assert await work.status(root.own_child_id) is JobStatus.NEW
+
+
+async def test_a_dead_consumer_is_told_what_has_ended_all_the_same(work: StoredJobs) -> None:
+    job, dead = await work.run((await work.root()).own_child_id), await work.consumer(alive=False)
+    await work.end(job, JobStatus.SUCCESS)
+
+    [answer] = await claim_children(
+        work.connection, [Claim(job.id, uuid4(), dead)], crashes_allowed=3
+    )
+
+    assert isinstance(answer, Refused)

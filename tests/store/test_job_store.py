@@ -15,6 +15,7 @@ from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
 from mqjobs.store.children import Dependent, NewChild, OwnRun
 from mqjobs.store.claims import Claim, Granted
+from mqjobs.store.consumers import ConsumerInfo, register
 from mqjobs.store.database import open_pool
 from mqjobs.store.finishes import FinishedRun
 from mqjobs.store.job_store import JobStore, transaction
@@ -58,7 +59,10 @@ async def new_root(store: JobStore, name: str = "work") -> RootFound:
 
 
 async def claimed(store: JobStore, name: str = "work") -> Job:
-    answer = await store.claim(Claim((await new_root(store, name)).own_child_id, uuid4(), uuid4()))
+    info = ConsumerInfo(uuid4(), "here", 1, "0.1", ["default"])
+    async with store.pool.acquire() as connection:
+        await register(connection, info, timedelta(minutes=5))
+    answer = await store.claim(Claim((await new_root(store, name)).own_child_id, uuid4(), info.id))
     assert isinstance(answer, Granted)
     return answer.job
 
@@ -145,7 +149,7 @@ async def test_a_dead_letter_takes_its_new_root_with_it_in_one_transaction(
     root = await store.create_root(NewRoot(str(envelope.id), "work", envelope, None))
     assert isinstance(root, RootFound)
 
-    await store.keep(DeadLetter(envelope, "invalid", "why"))
+    await store.keep(DeadLetter(envelope, "invalid", "why"), consumer_id=uuid4())
 
     assert await status(store, root.id) == "cancelled"
     assert await rows(store, "message") == 1
@@ -241,6 +245,33 @@ async def test_an_outage_that_is_longer_than_the_patience_is_told(
         with pytest.raises(DatabaseUnavailable, match="PostgreSQL is away, a look-up was not"):
             await store.find_root("owner", "work")
         assert not await sent(store)
+
+
+async def test_who_holds_a_job_in_a_transaction_of_theirs_holds_up_that_job_alone(
+    store: JobStore, database_url: str
+) -> None:
+    held, free = await claimed(store, "held"), await claimed(store, "free")
+    author = await asyncpg.connect(database_url)
+    try:
+        transaction_of_theirs = author.transaction()
+        await transaction_of_theirs.start()
+        await author.execute("SELECT FROM mqjobs.job WHERE id = $1 FOR NO KEY UPDATE", held.root_id)
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(
+                store.finish(FinishedRun(held.id, held.lease, JobStatus.SUCCESS))
+            )
+            async with asyncio.timeout(PATIENCE.total_seconds() / 2):
+                done = FinishedRun(free.id, free.lease, JobStatus.SUCCESS)
+                assert await store.finish(done) is JobStatus.SUCCESS
+                another = await claimed(store, "another")
+                done = FinishedRun(another.id, another.lease, JobStatus.SUCCESS)
+                assert await store.finish(done) is JobStatus.SUCCESS
+            assert not waiting.done()
+            await transaction_of_theirs.commit()
+
+        assert waiting.result() is JobStatus.SUCCESS
+    finally:
+        await author.close()
 
 
 async def sent(store: JobStore) -> bool:

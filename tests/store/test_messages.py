@@ -124,4 +124,4 @@ def test_an_envelope_that_is_compared_has_every_field() -> None:
         if getattr(plain, name) == getattr(FULL, name)
     }
 
-    assert same == {"id", "topic", "delay"}
+    assert same == {"id", "topic", "delay", "crashes"}

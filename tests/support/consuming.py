@@ -21,6 +21,7 @@ from mqjobs.processing.middleware import Proceed
 from mqjobs.processing.processor import Processor
 from mqjobs.runtime.consumer import Consumer
 from mqjobs.store.claims import Claim, Granted, claim_children
+from mqjobs.store.consumers import ConsumerInfo, deregister, register
 from mqjobs.store.database import Connection
 from mqjobs.store.dead_letters import KeptLetter
 from mqjobs.store.finishes import FinishedRun, finish_children
@@ -376,9 +377,12 @@ class Running:
 
     async def run_elsewhere(self, job_id: int, *, crashes_allowed: int = 9) -> Job:
         """The job is run by a consumer that nobody has heard of for long: one that died with it."""
-        claim = Claim(job_id, uuid4(), uuid4())
+        dead = ConsumerInfo(uuid4(), "elsewhere", 1, "0.1", ["default"])
+        claim = Claim(job_id, uuid4(), dead.id)
         async with self.transaction() as connection:
+            await register(connection, dead, timedelta(minutes=1))
             [answer] = await claim_children(connection, [claim], crashes_allowed=crashes_allowed)
+            await deregister(connection, dead.id)
         assert isinstance(answer, Granted), answer
         return answer.job
 

@@ -64,8 +64,10 @@ def make_stale(model: JobModel, root: Root) -> None:
 # Runs
 
 
-def may_claim(model: JobModel, child: Child) -> bool:
-    """Whether a claim of this child is granted."""
+def may_claim(model: JobModel, child: Child, consumer_id: UUID) -> bool:
+    """Whether a claim of this child by this consumer is granted."""
+    if consumer_id not in model.alive:
+        return False
     if child.status in WAITING:
         return True
     if child.status is not JobStatus.RUNNING or model.is_held(child):

@@ -14,7 +14,7 @@ from mqjobs.model.message import Envelope
 from mqjobs.model.priority import Priority
 from mqjobs.model.status import JobStatus
 from mqjobs.store import children, consumers
-from mqjobs.store.claims import Claim, Granted, Refused
+from mqjobs.store.claims import Answer, Claim, Granted, NotAlive, Refused
 from mqjobs.store.messages import insert_messages
 from mqjobs.store.roots import NameTaken, RootFound
 from tests.support import job_checks, job_model_calls
@@ -122,7 +122,7 @@ class JobSteps(RuleBasedStateMachine):
         for at in in_order(answers):
             child = self.model.asked_for(envelopes[at])
             if child in claimed:
-                self.refused(child, answers[at], envelopes[at])
+                self.refused(child, claims[at], answers[at], envelopes[at])
             else:
                 self.answered(child, claims[at], answers[at], envelopes[at])
             claimed.add(child)
@@ -131,26 +131,30 @@ class JobSteps(RuleBasedStateMachine):
         return Claim(child.id, self.new_id(), consumer_id)
 
     def answered(
-        self, child: Child, claim: Claim, answer: Granted | Refused, envelope: Envelope | None
+        self, child: Child, claim: Claim, answer: Answer, envelope: Envelope | None
     ) -> None:
         """A granted claim runs, a refused message is parked or settled, and the model says which."""
-        assert isinstance(answer, Granted) == job_model_calls.may_claim(self.model, child), answer
-        assert answer.job is not None
-        assert answer.job.id == child.id
+        may_claim = job_model_calls.may_claim(self.model, child, claim.consumer_id)
+        assert isinstance(answer, Granted) == may_claim, answer
         if isinstance(answer, Granted):
+            assert answer.job.id == child.id
             assert (child.id, answer.job.lease) not in self._leases, "a lease was given twice"
             self._leases.add((child.id, answer.job.lease))
             run = Run(child, answer.job.lease, claim.consumer_id, envelope)
             job_model_calls.claim(self.model, run)
             self.runs.append(run)
         else:
-            self.refused(child, answer, envelope)
+            self.refused(child, claim, answer, envelope)
 
-    def refused(self, child: Child, answer: Granted | Refused, envelope: Envelope | None) -> None:
-        assert isinstance(answer, Refused)
-        assert answer.job is not None
-        assert answer.job.status is child.status
-        if envelope is not None and child.status is JobStatus.RUNNING:
+    def refused(
+        self, child: Child, claim: Claim, answer: Answer, envelope: Envelope | None
+    ) -> None:
+        may_wait = claim.consumer_id not in self.model.alive and not child.status.is_terminal
+        assert isinstance(answer, NotAlive if may_wait else Refused)
+        if isinstance(answer, Refused):
+            assert answer.job is not None
+            assert (answer.job.id, answer.job.status) == (child.id, child.status)
+        if envelope is not None and (may_wait or child.status is JobStatus.RUNNING):
             self.park(envelope)
 
     def park(self, envelope: Envelope) -> None:
@@ -240,7 +244,7 @@ def answer_of(call: Callable[[], SomeT]) -> SomeT | type[MqjobsError]:
         return type(error)
 
 
-def in_order(answers: Sequence[Granted | Refused]) -> list[int]:
+def in_order(answers: Sequence[Answer]) -> list[int]:
     """Where the answers stand that were granted, one lease after the other, and then the refused ones."""
 
     def lease(at: int) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from mqjobs.model.message import Binding, Envelope
 from mqjobs.model.status import JobStatus
 from mqjobs.store.children import Dependent, NewChild, OwnRun, add_dependents, reserve_ids
 from mqjobs.store.children import create_children as create_children_of
-from mqjobs.store.claims import Claim, Granted, claim_children
+from mqjobs.store.claims import Answer, Claim, Granted, claim_children
 from mqjobs.store.consumers import ConsumerInfo, register
 from mqjobs.store.database import Connection, prepare
 from mqjobs.store.finishes import FinishedRun, finish_children
@@ -70,12 +70,27 @@ class StoredJobs:
         return root.id
 
     async def run(self, job_id: int, consumer_id: UUID | None = None) -> Job:
-        """The child runs, in this consumer."""
+        """The child runs, in this consumer; if that is dead, it died then."""
         claim = Claim(job_id, uuid4(), consumer_id or await self.consumer())
-        async with self.connection.transaction():
-            [answer] = await claim_children(self.connection, [claim], crashes_allowed=3)
+        answer = await self.claim(claim)
         assert isinstance(answer, Granted)
         return answer.job
+
+    async def claim(self, claim: Claim) -> Answer:
+        """What a claim is answered that was made while its consumer was alive."""
+        async with self.connection.transaction(), self._revived(claim.consumer_id):
+            [answer] = await claim_children(self.connection, [claim], crashes_allowed=3)
+        return answer
+
+    @asynccontextmanager
+    async def _revived(self, consumer_id: UUID) -> AsyncIterator[None]:
+        until = await self.connection.fetchval(
+            "SELECT alive_until FROM mqjobs.consumer WHERE id = $1", consumer_id
+        )
+        live = "UPDATE mqjobs.consumer SET alive_until = $2 WHERE id = $1"
+        await self.connection.execute(live, consumer_id, datetime.max.replace(tzinfo=UTC))
+        yield
+        await self.connection.execute(live, consumer_id, until)
 
     async def end(self, job: Job, status: JobStatus, error: str | None = None) -> None:
         """The run of the child comes to this."""

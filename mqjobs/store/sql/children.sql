@@ -1,6 +1,6 @@
 -- name: claim_children
--- New, or to be tried again, or left running by a consumer that is dead: to running, with the next lease number. What
--- was interrupted, it or its root, is left to the reaper.
+-- New, or to be tried again, or left running by a consumer that is dead: to running, with the next lease number, in a
+-- consumer that lives itself. What was interrupted, it or its root, is left to the reaper.
 UPDATE mqjobs.job AS job
    SET status = 'running',
        lease = job.lease + 1,
@@ -10,24 +10,44 @@ UPDATE mqjobs.job AS job
        crashes = job.crashes + (job.status = 'running')::integer,
        started_at = clock_timestamp()
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS wanted(id, claim_id, consumer_id)
- WHERE job.id = wanted.id AND job.root_id IS NOT NULL
+ WHERE job.id = wanted.id AND job.root_id IS NOT NULL AND mqjobs.is_alive(wanted.consumer_id)
    AND (job.status IN ('new', 'failed_redelivered')
         OR (job.status = 'running' AND NOT job.interrupted AND job.crashes + 1 < $4::integer
             AND NOT mqjobs.is_alive(job.consumer_id)
             AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
 RETURNING job.*
 
+-- name: live_consumers
+SELECT id FROM mqjobs.consumer WHERE id = ANY($1::uuid[]) AND alive_until > clock_timestamp()
+
+-- name: begin_unrun_child
+-- A child whose message has ended before anybody ran it, or while the one who did was dead, on its way to its end: no
+-- attempt is counted, and nobody has started it.
+UPDATE mqjobs.job AS job
+   SET status = 'running', lease = job.lease + 1, claim_id = $2, consumer_id = $3
+ WHERE job.id = $1 AND job.root_id IS NOT NULL
+   AND (job.status IN ('new', 'failed_redelivered')
+        OR (job.status = 'running' AND NOT job.interrupted AND NOT mqjobs.is_alive(job.consumer_id)
+            AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
+RETURNING job.lease
+
+-- name: was_ended_by
+-- Whether this call, made before, has ended the child.
+SELECT EXISTS (SELECT FROM mqjobs.job WHERE id = $1 AND claim_id = $2 AND stopped_at IS NOT NULL)
+
 -- name: read_jobs
 SELECT *, coalesce(mqjobs.is_alive(consumer_id), false) AS is_held FROM mqjobs.job WHERE id = ANY($1::bigint[])
 
 -- name: finish_children
--- Running to an end, by the holders of the leases and by nobody else. What was interrupted does not run again.
+-- Running to an end, by the holders of the leases and by nobody else. What was interrupted does not run again. Where
+-- code goes on that was told to stop, the next lease number sees to it that nothing it writes later counts.
 WITH finished AS (
     SELECT given.*,
            CASE WHEN given.status = 'failed_redelivered' AND (child.interrupted OR root.interrupted)
                 THEN 'cancelled' ELSE given.status END AS becomes
-      FROM unnest($1::bigint[], $2::integer[], $3::mqjobs.job_status[], $4::text[], $5::boolean[])
-           AS given(id, lease, status, error, counts_as_attempt)
+      FROM unnest($1::bigint[], $2::integer[], $3::mqjobs.job_status[], $4::text[], $5::boolean[],
+                  $6::boolean[])
+           AS given(id, lease, status, error, counts_as_attempt, takes_lease)
       JOIN mqjobs.job AS child ON child.id = given.id
       JOIN mqjobs.job AS root ON root.id = child.root_id
 )
@@ -36,10 +56,11 @@ UPDATE mqjobs.job AS job
        stopped_at = CASE WHEN finished.becomes <> 'failed_redelivered' THEN clock_timestamp() END,
        progress = CASE WHEN finished.becomes = 'success' THEN 1 ELSE job.progress END,
        error = finished.error,
-       attempt = job.attempt - (NOT finished.counts_as_attempt)::integer
+       attempt = job.attempt - (NOT finished.counts_as_attempt)::integer,
+       lease = job.lease + finished.takes_lease::integer
   FROM finished
  WHERE job.id = finished.id AND job.lease = finished.lease AND job.status = 'running'
-RETURNING job.id, job.lease, job.root_id, job.status
+RETURNING job.id, finished.lease AS lease, job.root_id, job.status
 
 -- name: holds_lease
 SELECT EXISTS (SELECT FROM mqjobs.job WHERE id = $1 AND lease = $2 AND status = 'running')

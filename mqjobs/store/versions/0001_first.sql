@@ -143,11 +143,14 @@ CREATE TABLE mqjobs.message (
     expires_at   timestamptz,
     consumer_id  uuid,
     deliveries   integer NOT NULL DEFAULT 0,
+    is_held      boolean NOT NULL DEFAULT false,
+    crashes      integer NOT NULL DEFAULT 0,
     relay_until  timestamptz,
     dead_at      timestamptz,
     dead_reason  text,
     dead_detail  text,
 
+    CONSTRAINT message_held_by_somebody CHECK (consumer_id IS NOT NULL OR NOT is_held),
     CONSTRAINT message_dead_has_a_reason CHECK ((dead_at IS NULL) = (dead_reason IS NULL))
 ) WITH (
     autovacuum_vacuum_scale_factor = 0.02,

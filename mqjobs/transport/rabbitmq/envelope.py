@@ -12,6 +12,7 @@ from mqjobs.model.priority import Priority
 
 RESERVED = "mqjobs-"
 ATTEMPT, JOB_ID = "mqjobs-attempt", "mqjobs-job-id"
+CRASHES = "mqjobs-crashes"
 EXPIRES_AT, SENT_AT = "mqjobs-expires-at", "mqjobs-sent-at"
 
 # Headers that mean something to the broker, or that it adds. A message's own of these names travel disguised.
@@ -58,6 +59,8 @@ def _headers_of(envelope: Envelope) -> dict[str, Any]:
         ATTEMPT: envelope.attempt,
         SENT_AT: envelope.sent_at.isoformat(),
     }
+    if envelope.crashes:
+        headers[CRASHES] = envelope.crashes
     if envelope.job_id is not None:
         headers[JOB_ID] = envelope.job_id
     if envelope.expires_at is not None:
@@ -84,6 +87,7 @@ def envelope_of(
         attempt=_number(headers.get(ATTEMPT), MAX_ATTEMPT) or 1,
         job_id=_number(headers.get(JOB_ID), MAX_JOB_ID),
         expires_at=_moment(headers.get(EXPIRES_AT)),
+        crashes=_number(headers.get(CRASHES), MAX_ATTEMPT) or 0,
     )
 
 
