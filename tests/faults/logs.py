@@ -8,7 +8,7 @@ from typing import Any
 BACK = {"database_away": "database_back", "broker_lost": "broker_back"}
 """What a consumer writes when an outage begins, and when it ends."""
 
-WHOSE = ("waiting", "at")
+WHOSE = ("at",)
 """The fields that say which of them it is."""
 
 SWALLOWED = ("never retrieved", "never awaited", "exception in callback", "unhandled")
