@@ -1,0 +1,134 @@
+"""Faults of processes: whatever is killed or stands still, nothing is lost and nothing runs twice."""
+
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from mqjobs import JobStatus
+from tests.faults.arena import OVER_POSTGRES, Arena, arena
+from tests.faults.checker import Findings
+from tests.faults.hand import Hand, hand
+from tests.faults.ledger import What, read
+from tests.faults.report import told
+from tests.faults.runner import Wish, reckon, run
+from tests.faults.topics import Act
+from tests.support.waiting import eventually
+
+RECOVERED_WITHIN = timedelta(seconds=15)
+SLOW_MACHINE = timedelta(seconds=20)
+"""How much longer is waited, so that what is slow is told apart from what never comes."""
+
+
+def assert_clean(findings: Findings) -> None:
+    """Nothing forbidden was found."""
+    assert findings.clean, told(findings)
+
+
+@pytest.mark.parametrize("over", ["rabbitmq", "postgres"])
+async def test_nothing_is_lost_and_nothing_runs_twice_while_consumers_are_killed(
+    tmp_path: Path, postgres_url: str, amqp_url: str, over: str
+) -> None:
+    bus = amqp_url if over == "rabbitmq" else OVER_POSTGRES
+    async with arena(tmp_path, postgres=postgres_url, broker=bus) as place:
+        wish = Wish(duration=8, seed=1, rate=40, faults=("kill",), consumers=2, tree=30)
+        findings = await run(place, wish)
+
+    assert_clean(findings)
+    assert findings.counts["deaths"] > wish.consumers
+    assert findings.counts["runs of jobs"] > 0
+
+
+async def test_a_consumer_that_stood_still_for_too_long_changes_nothing_and_its_code_is_stopped(
+    tmp_path: Path, postgres_url: str, amqp_url: str
+) -> None:
+    async with (
+        arena(
+            tmp_path,
+            postgres=postgres_url,
+            broker=amqp_url,
+            MQJOBS_CONCURRENCY="1",
+            MQJOBS_PREFETCH="1",  # with more, the broker may bring the job's next message to the frozen one
+        ) as place
+    ):
+        await place.consuming(1)
+        async with hand(place) as one:
+            root_id = await one.single(Act.SUCCEED, seconds=8)
+            await one.starts(root_id)
+            [frozen] = place.consumers.living()
+            place.consumers.freeze(frozen)
+            await place.consuming(1)
+            _, taken_over = await one.starts(root_id, 2)
+            assert await one.ended(root_id) is JobStatus.SUCCESS
+            recorded = await one.own(root_id)
+
+            place.consumers.thaw(frozen)
+            await eventually(
+                lambda: len(ends_of(place, root_id)) == 2, what="the end of the late run"
+            )
+            await eventually(lambda: frozen.wrote('"lease_lost"'), what="the late run's lost lease")
+
+            assert taken_over.by != frozen.id
+            assert ends_of(place, root_id)[frozen.id] == "stopped"
+            assert await one.own(root_id) == recorded
+            await works(one, frozen.id)
+        assert_clean(await reckon(place, ()))
+
+
+async def test_the_jobs_of_one_killed_consumer_of_two_run_again_soon_at_the_usual_pace(
+    tmp_path: Path, postgres_url: str, amqp_url: str
+) -> None:
+    async with arena(
+        tmp_path,
+        postgres=postgres_url,
+        broker=amqp_url,
+        MQJOBS_HEARTBEAT_INTERVAL="",
+        MQJOBS_DEAD_AFTER="",
+        MQJOBS_REAP_INTERVAL="",
+    ) as place:
+        await place.consuming(2)
+        async with hand(place) as one:
+            roots = [await one.single(seconds=1.5) for _ in range(12)]
+            starts = [(await one.starts(root_id))[0] for root_id in roots]
+            victim = place.consumers.living()[0]
+            died = monotonic()
+            place.consumers.kill(victim)
+            orphans = [event.get("root") for event in starts if event.by == victim.id]
+            again = [
+                (await one.starts(root_id, 2, RECOVERED_WITHIN + SLOW_MACHINE))[1].at - died
+                for root_id in orphans
+            ]
+            for root_id in roots:
+                assert await one.ended(root_id) is JobStatus.SUCCESS
+        assert_clean(await reckon(place, ()))
+
+    print(f"\nrun again after {', '.join(f'{seconds:.1f} s' for seconds in again)}")
+    assert again
+    assert max(again) < RECOVERED_WITHIN.total_seconds()
+
+
+async def works(one: Hand, process: str) -> None:
+    """The process takes messages and runs jobs."""
+
+    async def has_run() -> bool:
+        root_id = await one.single()
+        [start, *_] = await one.starts(root_id)
+        return start.by == process
+
+    await eventually(has_run, what=f"a run in {process}")
+
+
+def ends_of(place: Arena, root_id: int) -> dict[str, str]:
+    """How the runs of this root's jobs have ended, by the process that they were in."""
+    events = read(place.folder)
+    runs = {
+        event.get("run")
+        for event in events
+        if event.what is What.START and event.get("root") == root_id
+    }
+    return {
+        event.by: event.get("outcome")
+        for event in events
+        if event.what is What.END and event.get("run") in runs
+    }
