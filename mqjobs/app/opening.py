@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 from uuid_utils.compat import uuid7
@@ -35,6 +36,7 @@ from mqjobs.store.consumers import ConsumerInfo
 from mqjobs.store.database import Pool, open_pool, without_password
 from mqjobs.store.job_store import JobStore
 from mqjobs.store.messages import bind, database_now
+from mqjobs.store.own_connection import OwnConnection
 from mqjobs.transport.background import in_background
 from mqjobs.transport.postgres import open_postgres
 from mqjobs.transport.rabbitmq import open_rabbitmq
@@ -99,6 +101,11 @@ async def consumer(
     chosen = _chosen_queues(registry, queues or settings.queues)
     _require_beats(settings)
     async with _parts(settings, registry, patience=None) as parts:
+        connect = partial(
+            OwnConnection,
+            await _database_url(settings),
+            statement_cache_size=settings.statement_cache_size,
+        )
         info = ConsumerInfo(
             id=parts.services.runs.consumer_id,
             host=socket.gethostname(),
@@ -112,7 +119,7 @@ async def consumer(
             execution=Execution(
                 parts.services, registry, parts.producer, parts.database, middleware
             ),
-            heartbeat=Heartbeat(parts.services, info, settings.dead_after),
+            heartbeat=Heartbeat(parts.services, info, connect, settings.dead_after),
             relay=parts.relay,
             queues=chosen,
             pace=_pace(settings),

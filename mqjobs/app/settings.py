@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         description="Most connections to PostgreSQL of one process, and as many for its processors.",
     )
     database_timeout: Interval = Field(
-        timedelta(seconds=10),
+        timedelta(seconds=8),
         description="How long PostgreSQL may take for a transaction before another connection is tried.",
     )
     statement_cache_size: int = Field(

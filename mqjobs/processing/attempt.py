@@ -1,9 +1,11 @@
 """An attempt: one run of a processor at one delivery, as those see it who run it and stop it."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from math import inf
 from uuid import UUID
 
 from mqjobs.model.message import Envelope
@@ -76,6 +78,7 @@ class Runs:
     def __init__(self, consumer_id: UUID) -> None:
         self.consumer_id = consumer_id
         self.is_full = False
+        self._trusted_until = inf
         self._held: dict[int, tuple[int, Attempt]] = {}
 
     @contextmanager
@@ -90,6 +93,15 @@ class Runs:
         finally:
             if self._held.get(job_id) is held:
                 del self._held[job_id]
+
+    @property
+    def are_trusted(self) -> bool:
+        """Whether all others still know that this consumer lives; else they may run what runs here."""
+        return time.monotonic() < self._trusted_until
+
+    def trust_until(self, moment: float) -> None:
+        """Others know so until this moment of the monotonic clock."""
+        self._trusted_until = moment
 
     def leases(self) -> dict[int, int]:
         """The lease of each job that runs here."""

@@ -50,6 +50,7 @@ class JobRun:
         self._attempt.ran_a_job = True
         try:
             with self._services.runs.held(job, lease, self._attempt):
+                await self._stop_unless_trusted()
                 value = await call()
         except Redeliver as redeliver:
             await self._finish(Redelivered(self._wait(redeliver)))
@@ -61,6 +62,12 @@ class JobRun:
             raise
         status = await self._finish(Returned(value))
         return status is JobStatus.SUCCESS
+
+    async def _stop_unless_trusted(self) -> None:
+        """A claim may be granted so late that the others run the job by now."""
+        if not self._services.runs.are_trusted:
+            self._attempt.stop(StopReason.LEASE_LOST)
+            await asyncio.sleep(0)
 
     async def _finish_raised(self, error: BaseException) -> None:
         """Code that was stopped was stopped, whatever it raises while it cleans up.

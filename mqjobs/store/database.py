@@ -24,7 +24,7 @@ Connection: TypeAlias = Union[
 ]
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-CONNECT_TIMEOUT = timedelta(seconds=10)
+CONNECT_TIMEOUT = timedelta(seconds=5)
 SERVER_SETTINGS = {"application_name": "mqjobs"}
 
 OF_A_CONNECTION = re.compile("connection is closed|connection has been released back to the pool")
@@ -86,31 +86,38 @@ class _Bounds:
 
     def __init__(self, held_at_most: timedelta) -> None:
         self._held_at_most = held_at_most.total_seconds()
+        self._connections: dict[int, Connection] = {}
         self._ends: dict[int, asyncio.TimerHandle] = {}
 
     async def prepare(self, connection: Connection) -> None:
         pid = connection.get_server_pid()
+        self._connections[pid] = connection
         connection.add_termination_listener(lambda _: self._forget(pid))
         await prepare(connection)
 
     async def begin(self, connection: Connection) -> None:
         current = this_try.get() or Try()
         self._ends[connection.get_server_pid()] = asyncio.get_running_loop().call_later(
-            self._held_at_most * current.longer, _cut, connection, current
+            self._held_at_most * current.longer, self._cut, connection, current
         )
 
     async def end(self, connection: Connection) -> None:
         """Instead of the driver's reset of the session: our statements leave nothing behind in it."""
-        self._forget(connection.get_server_pid())
-
-    def _forget(self, pid: int) -> None:
-        if end := self._ends.pop(pid, None):
+        if end := self._ends.pop(connection.get_server_pid(), None):
             end.cancel()
 
+    def _cut(self, connection: Connection, current: Try) -> None:
+        current.was_cut = True
+        connection.terminate()
+        # Those that nobody holds are as silent, and the next caller would have to find that out of each.
+        for pid, idle in list(self._connections.items()):
+            if pid not in self._ends:
+                idle.terminate()
 
-def _cut(connection: Connection, current: Try) -> None:
-    current.was_cut = True
-    connection.terminate()
+    def _forget(self, pid: int) -> None:
+        self._connections.pop(pid, None)
+        if end := self._ends.pop(pid, None):
+            end.cancel()
 
 
 async def prepare(connection: Connection) -> None:
@@ -128,18 +135,6 @@ async def prepare(connection: Connection) -> None:
         raise
     finally:
         end.cancel()
-
-
-async def connect(dsn: str, *, statement_cache_size: int = 100) -> Connection:
-    """A connection that belongs to no pool. Raises what `is_outage` knows where there is none in time."""
-    connection = await asyncpg.connect(
-        dsn,
-        timeout=CONNECT_TIMEOUT.total_seconds(),
-        statement_cache_size=statement_cache_size,
-        server_settings=SERVER_SETTINGS,
-    )
-    await prepare(connection)
-    return connection
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Attempts: stopped once, for the first reason; and the runs that a consumer holds."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -109,3 +110,12 @@ async def test_of_two_runs_of_one_job_here_the_older_is_stopped_and_the_newer_st
             assert runs.leases() == {1: 4}
 
     assert runs.leases() == {}
+
+
+def test_runs_are_trusted_until_their_time_is_over() -> None:
+    runs = Runs(uuid4())
+    assert runs.are_trusted
+    runs.trust_until(time.monotonic() + 600)
+    assert runs.are_trusted
+    runs.trust_until(time.monotonic())
+    assert not runs.are_trusted

@@ -222,6 +222,25 @@ async def test_a_run_whose_lease_was_believed_lost_is_given_back(around: Surroun
     assert attempt.verdict is Verdict.SETTLED
 
 
+async def test_a_claim_that_was_granted_when_the_others_may_run_the_job_is_not_used(
+    around: Surroundings,
+) -> None:
+    job, attempt, calls = await around.claimed(), around.attempt(), list[int]()
+
+    async def call() -> bool:
+        calls.append(1)
+        return True
+
+    around.services.runs.trust_until(0)
+    async with execution(around, job, attempt, call) as task:
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+
+    assert not calls
+    assert (await around.job(job.id)).status is JobStatus.FAILED_REDELIVERED
+    assert attempt.stop_reason is StopReason.LEASE_LOST
+
+
 async def test_a_run_in_which_another_one_lost_its_lease_is_finished(around: Surroundings) -> None:
     outer, inner = await around.claimed("outer"), await around.claimed("inner")
     attempt = around.attempt()

@@ -1,5 +1,6 @@
 """The pool, and what a lost server looks like."""
 
+import asyncio
 from datetime import timedelta
 
 import asyncpg
@@ -8,7 +9,11 @@ from structlog.testing import capture_logs
 
 from mqjobs.model.errors import ConfigurationError, DatabaseUnavailable
 from mqjobs.store.database import is_outage, open_pool, without_password
+from mqjobs.store.outages import patiently
 from tests.support.servers.network import free_ports
+from tests.support.surroundings import through
+from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 AT_ONCE = timedelta(0)
 
@@ -88,6 +93,102 @@ async def test_a_pool_speaks_json_and_closes_with_its_block(shared_url: str) -> 
 
     with pytest.raises(asyncpg.InterfaceError, match="closed"):
         await pool.fetchval("SELECT 1")
+
+
+async def test_a_connection_that_is_held_for_too_long_is_ended_and_the_pool_goes_on(
+    shared_url: str,
+) -> None:
+    async with open_pool(shared_url, size=1, held_at_most=timedelta(seconds=1)) as pool:
+        for _ in range(2):
+            with pytest.raises(asyncpg.PostgresConnectionError) as cut:
+                await pool.execute("SELECT pg_sleep(600)")
+            assert is_outage(cut.value)
+            assert await pool.fetchval("SELECT 1") == 1
+
+
+async def test_what_is_done_after_a_connection_was_ended_is_an_outage_too(shared_url: str) -> None:
+    async with (
+        open_pool(shared_url, size=1, held_at_most=timedelta(seconds=0.2)) as pool,
+        pool.acquire() as connection,
+    ):
+        await eventually(lambda: pool.get_size() == 0)
+        with pytest.raises(asyncpg.InterfaceError) as cut:
+            await connection.fetchval("SELECT 1")
+    assert is_outage(cut.value)
+
+
+async def test_connections_that_nobody_held_are_ended_with_the_one_that_was_silent(
+    shared_url: str,
+) -> None:
+    async with open_pool(shared_url, size=3, held_at_most=timedelta(seconds=0.5)) as pool:
+        async with pool.acquire(), pool.acquire(), pool.acquire():
+            pass
+        assert pool.get_idle_size() == 3
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await pool.execute("SELECT pg_sleep(600)")
+        assert pool.get_size() == 0
+
+
+async def test_what_is_given_back_in_time_is_not_ended(shared_url: str) -> None:
+    async with open_pool(shared_url, size=1, held_at_most=timedelta(seconds=1)) as pool:
+        pids = {await pool.fetchval("SELECT pg_backend_pid()") for _ in range(3)}
+        await pool.fetchval("SELECT pg_sleep(0.6)")
+        await pool.fetchval("SELECT pg_sleep(0.6)")
+        assert {await pool.fetchval("SELECT pg_backend_pid()")} == pids
+
+
+async def test_a_call_that_was_cut_off_gets_longer_until_it_comes_to_its_end(
+    shared_url: str,
+) -> None:
+    tries = list[int]()
+    async with open_pool(shared_url, size=1, held_at_most=timedelta(seconds=0.5)) as pool:
+
+        async def act() -> str:
+            tries.append(1)
+            return str(await pool.fetchval("SELECT pg_sleep(1.2)"))
+
+        with capture_logs() as lines:
+            await patiently("something slow", act)
+    assert len(tries) > 1
+    assert lines[0]["error"] == "no answer in time"
+
+
+@pytest.mark.parametrize("size", [1, 3])
+async def test_a_server_that_has_gone_silent_is_noticed_in_time_by_all_and_its_return_too(
+    shared_url: str, size: int
+) -> None:
+    answered = list[int]()
+    async with (
+        Wire.to(shared_url) as wire,
+        open_pool(
+            through(wire, shared_url), size=size, held_at_most=timedelta(seconds=0.5)
+        ) as pool,
+        asyncio.TaskGroup() as group,
+    ):
+
+        async def ask() -> None:
+            answered.append(await patiently("a number", lambda: pool.fetchval("SELECT 1")))
+
+        await ask()
+        wire.is_silent = True
+        with capture_logs() as lines:
+            for _ in range(5):
+                group.create_task(ask())
+            await eventually(lambda: lines)
+            wire.is_silent = False
+            await eventually(lambda: len(answered) == 6)
+            await eventually(lambda: len(lines) == 2)
+    assert [line["event"] for line in lines] == ["database_away", "database_back"]
+
+
+async def test_no_statement_is_kept_prepared_where_the_setting_says_so(shared_url: str) -> None:
+    async with (
+        open_pool(shared_url, size=1, statement_cache_size=0) as pool,
+        pool.acquire() as connection,
+    ):
+        await connection.fetchval("SELECT $1::integer", 1)
+        found = "SELECT count(*) FROM pg_prepared_statements WHERE name <> ''"
+        assert await connection.fetchval(found) == 0
 
 
 async def test_an_error_in_the_block_comes_out_as_itself(shared_url: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,12 +16,14 @@ from tests.support.waiting import eventually
 
 
 class Flushes:
-    """Squares numbers in batches; refuses what is bad, waits where it is held, is away while it is away."""
+    """Squares numbers in batches; refuses what is bad or locked, waits where it is held, is away while it is away."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.bad: set[int] = set()
         self.is_away = False
+        self.locked: set[int] = set()
+        self.waits_for_locks = 0
         self.open = asyncio.Event()
         self.open.set()
 
@@ -29,17 +32,26 @@ class Flushes:
         await self.open.wait()
         if self.is_away:
             raise ConnectionRefusedError("nobody there")
+        if self.locked & set(requests):
+            self.waits_for_locks += 1
+            await asyncio.sleep(0.01)
+            raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
         for request in requests:
             if request in self.bad:
                 raise ValueError(f"{request} is bad")
         return [request * request for request in requests]
+
+    async def are_locked(self, requests: Sequence[int]) -> Sequence[bool]:
+        return [request in self.locked for request in requests]
 
 
 @asynccontextmanager
 async def running(
     flushes: Flushes, *, limit: int = 500, patience: timedelta | None = None
 ) -> AsyncIterator[GroupCommit[int, int]]:
-    commit = GroupCommit[int, int]("squares", flushes, limit=limit, patience=patience)
+    commit = GroupCommit[int, int](
+        "squares", flushes, locked=flushes.are_locked, limit=limit, patience=patience
+    )
     async with asyncio.TaskGroup() as group:
         work = group.create_task(commit.run())
         try:
@@ -237,3 +249,53 @@ async def test_a_flush_that_answers_too_few_ends_the_work_loudly() -> None:
         await work()
 
     assert failed.group_contains(ValueError)
+
+
+async def test_those_whose_rows_are_locked_wait_alone_until_they_are_free() -> None:
+    flushes = Flushes()
+    flushes.locked = {2, 4}
+    async with running(flushes) as commit, asyncio.TaskGroup() as group:
+        held_up = group.create_task(answers(commit, 2, 4))
+        assert await answers(commit, 1, 3) == [1, 9]
+        assert await answers(commit, 5, 6) == [25, 36]
+        assert not held_up.done()
+        flushes.locked = {4}
+        await eventually(lambda: [2] in flushes.batches)
+        assert not held_up.done()
+        flushes.locked = set()
+
+    assert held_up.result() == [4, 16]
+
+
+async def test_the_others_wait_for_no_lock_once_it_is_known() -> None:
+    flushes = Flushes()
+    flushes.locked = {2}
+    async with running(flushes) as commit, asyncio.TaskGroup() as group:
+        group.create_task(commit(2))
+        await eventually(lambda: flushes.waits_for_locks)
+        for number in range(10, 20):
+            await answers(commit, number, 2 * number)
+        with_locked = [batch for batch in flushes.batches if 2 in batch]
+        assert with_locked == [[2]] * len(with_locked)
+        flushes.locked = set()
+
+
+async def test_who_has_patience_is_told_of_the_lock_when_it_is_over() -> None:
+    flushes = Flushes()
+    flushes.locked = {2}
+    async with running(flushes, patience=timedelta(seconds=0.1)) as commit:
+        with pytest.raises(DatabaseUnavailable, match="has rows locked, squares: somebody holds"):
+            await commit(2)
+        assert await commit(3) == 9
+
+
+async def test_closing_waits_for_those_that_were_set_aside() -> None:
+    flushes = Flushes()
+    flushes.locked = {2}
+    async with running(flushes) as commit, asyncio.TaskGroup() as group:
+        waiting = group.create_task(commit(2))
+        await eventually(lambda: flushes.waits_for_locks)
+        commit.close()
+        flushes.locked = set()
+
+    assert waiting.result() == 4
