@@ -59,17 +59,25 @@ def ledger() -> Ledger:
 async def work(act: Act, ms: float, attempt: int) -> bool:
     """Do it, and return whether it is a success."""
     seconds = ms / 1000 + (LONG_WORK if act in {Act.TAKE_LONG, Act.HESITATE} else 0)
-    try:
-        await asyncio.sleep(seconds)
-    except asyncio.CancelledError:
-        if act is Act.HESITATE:
-            await asyncio.sleep(HESITATION)
-        raise
+    await _take(act, seconds)
     if act is Act.RAISE or (act is Act.STUMBLE and attempt == 1):
         raise Failure(f"{act} at attempt {attempt}")
     if act is Act.COME_BACK and attempt == 1:
         raise Redeliver(0.3)
     return act is not Act.FAIL
+
+
+async def _take(act: Act, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        if act is Act.IGNORE:
+            await _take(act, until - time.monotonic())
+            return
+        if act is Act.HESITATE:
+            await asyncio.sleep(HESITATION)
+        raise
 
 
 def told(message: Message[Any], job: RunningJob | None = None) -> dict[str, Any]:

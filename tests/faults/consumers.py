@@ -117,9 +117,14 @@ class Consumers:
         process.is_frozen = False
         self.ledger.write(What.ATTACHED, process=process.id)
 
-    def end(self, process: Process, within: timedelta = timedelta(seconds=40)) -> int | None:
-        """It is asked to drain; its exit code, None where it did not end in time and was killed."""
-        process.signal(signal.SIGTERM)
+    def end(
+        self,
+        process: Process,
+        number: signal.Signals = signal.SIGTERM,
+        within: timedelta = timedelta(seconds=40),
+    ) -> int | None:
+        """It is asked to end; its exit code, None where it did not end in time and was killed."""
+        process.signal(number)
         try:
             code = process.popen.wait(within.total_seconds())
         except subprocess.TimeoutExpired:

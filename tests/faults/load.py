@@ -7,9 +7,9 @@ from random import Random
 
 import asyncpg
 
-from mqjobs import JobStatus, MqjobsError, OpenApp, Topic
+from mqjobs import JobStatus, MqjobsError, OpenApp, Sent, Topic
 from tests.faults.app import ACTS, app, ledger
-from tests.faults.ledger import What
+from tests.faults.ledger import Ledger, What
 from tests.faults.topics import HURRIED, Act, Leaf, Plain, Single, Tree
 
 SLOTS = 12
@@ -36,7 +36,7 @@ async def _send(mq: OpenApp, chance: Random, rate: float, tree: int, over: async
         await _backlog_is_small(mq, over)
         number += 1
         body = _next(chance, tree)
-        await _send_one(mq, number, body)
+        await send(mq, ledger(), number, body)
         pieces = body.children if isinstance(body, Tree) else 1
         await _pause(pieces / rate, over)
 
@@ -59,20 +59,22 @@ def _seed(chance: Random) -> int:
     return chance.randrange(2**31)
 
 
-async def _send_one(mq: OpenApp, number: int, body: Topic) -> None:
-    ledger().write(What.SENDING, send=number)
+async def send(mq: OpenApp, ledger: Ledger, number: int, body: Topic) -> Sent | None:
+    """Send it, and write both into the ledger, that it was tried and what it came to; None where it raised."""
+    ledger.write(What.SENDING, send=number)
     try:
         sent = await mq.producer.send(body)
     except MqjobsError as error:
-        ledger().write(What.REFUSED, send=number, error=repr(error))
-        return
-    ledger().write(
+        ledger.write(What.REFUSED, send=number, error=repr(error))
+        return None
+    ledger.write(
         What.SENT,
         send=number,
         message=str(sent.message_id),
         job=sent.job_id,
         blocked_by=sent.blocked_by,
     )
+    return sent
 
 
 async def _backlog_is_small(mq: OpenApp, over: asyncio.Event) -> None:

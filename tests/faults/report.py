@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.report import table
 from tests.faults.checker import FORBIDDEN, SHOWN, Findings
+from tests.support.tables import table
 
 BEGIN, END = "<!-- numbers -->", "<!-- /numbers -->"
 

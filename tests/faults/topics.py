@@ -21,6 +21,8 @@ class Act(StrEnum):
     """Asks for redelivery at the first attempt."""
     HESITATE = "hesitate"
     """Goes on for a moment when it is stopped."""
+    IGNORE = "ignore"
+    """Goes on to its end when it is stopped."""
 
 
 class Tree(Topic, name="faults.tree", retry=Retry(attempts=2, delay=0.2)):
