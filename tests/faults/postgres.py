@@ -130,9 +130,9 @@ async def _default(arena: Arena, setting: str, value: str) -> AsyncIterator[None
     try:
         yield
     finally:
-        async with arena.connected() as connection, connection.transaction(readonly=False):
-            await connection.execute(f'ALTER DATABASE "{arena.name}" RESET {setting}')
         async with arena.connected() as connection:
+            await connection.execute("SET default_transaction_read_only = off")
+            await connection.execute(f'ALTER DATABASE "{arena.name}" RESET {setting}')
             await _terminate_all(connection)
 
 
