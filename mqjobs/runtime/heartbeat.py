@@ -90,7 +90,9 @@ class Heartbeat:
     async def _beat(self) -> bool:
         set_out = time.monotonic()
         now = await self._beats.ask(
-            lambda each: consumers.beat(each, self._consumer.id, self._alive_for),
+            lambda each: consumers.beat(
+                each, self._consumer.id, self._alive_for, is_full=self._runs.is_full
+            ),
             at_most=self._at_most,
         )
         if now is None:

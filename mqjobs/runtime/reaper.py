@@ -8,7 +8,7 @@ import structlog
 from mqjobs.model.tally import Count, Tally
 from mqjobs.runtime.every import every
 from mqjobs.store.consumers import Reaped, reap
-from mqjobs.store.database import is_outage
+from mqjobs.store.database import is_contention, is_outage
 from mqjobs.store.job_store import JobStore, transaction
 from mqjobs.store.messages import database_now
 from mqjobs.store.outages import patiently
@@ -36,12 +36,24 @@ async def run_reaper(
 
 
 async def _reap(store: JobStore, crashes_allowed: int) -> int:
-    async with transaction(store.pool) as connection:
-        reaped = await reap(connection, crashes_allowed=crashes_allowed, limit=AT_ONCE)
+    """Where somebody has a job in hand and does not let it go, it waits alone."""
+    try:
+        reaped = await _reap_once(store, crashes_allowed)
+    except Exception as error:
+        if not is_contention(error):
+            raise
+        reaped = await _reap_once(store, crashes_allowed, only_free=True)
     if reaped.consumers or reaped.jobs:
         _tell(reaped, store.tally)
         store.wake()
     return reaped.jobs
+
+
+async def _reap_once(store: JobStore, crashes_allowed: int, *, only_free: bool = False) -> Reaped:
+    async with transaction(store.pool) as connection:
+        return await reap(
+            connection, crashes_allowed=crashes_allowed, limit=AT_ONCE, only_free=only_free
+        )
 
 
 def _tell(reaped: Reaped, tally: Tally) -> None:

@@ -8,6 +8,7 @@ import structlog
 from mqjobs.model.tally import Count
 from mqjobs.runtime.every import every
 from mqjobs.store import reconciling
+from mqjobs.store.database import is_contention
 from mqjobs.store.job_store import JobStore, transaction
 from mqjobs.store.outages import patiently
 from mqjobs.store.reconciling import Page
@@ -71,8 +72,13 @@ async def _look_at_page(store: JobStore, quiet_for: timedelta, after: int) -> Pa
 
 
 async def _reconcile(store: JobStore, root_id: int) -> bool:
-    async with transaction(store.pool) as connection:
-        repair = await reconciling.reconcile(connection, root_id)
+    try:
+        async with transaction(store.pool) as connection:
+            repair = await reconciling.reconcile(connection, root_id)
+    except Exception as error:
+        if is_contention(error):  # somebody has it in hand: the next look finds it as he leaves it
+            return False
+        raise
     if repair is None:
         return False
     log.warning("reconciled", root_id=root_id, repair=repair)

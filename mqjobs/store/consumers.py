@@ -10,12 +10,15 @@ import asyncpg
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.status import JobStatus
 from mqjobs.store.database import Connection
+from mqjobs.store.locks import locked_children
 from mqjobs.store.messages import DeadLetter, insert_dead_letters, insert_messages
 from mqjobs.store.retries import next_message
 from mqjobs.store.roots import Moved, lock_roots_of, move_roots
 from mqjobs.store.statements import statements
 
 SQL = statements("consumers")
+
+PAGES_LOOKED_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +90,18 @@ class Reaped:
         return self.redelivered + self.failed + self.cancelled
 
 
-async def reap(connection: Connection, *, crashes_allowed: int, limit: int = 500) -> Reaped:
+async def reap(
+    connection: Connection, *, crashes_allowed: int, limit: int = 500, only_free: bool = False
+) -> Reaped:
     """Jobs that run in no live consumer run again, fail or are cancelled; what the dead had taken is free again.
 
-    So many jobs and messages at most. The caller opens the transaction.
+    So many jobs and messages at most; `only_free`: no job that another transaction has in hand. The caller opens the
+    transaction.
     """
     dead = [row["id"] for row in await connection.fetch(SQL["dead_consumers"], limit)]
     await connection.execute(SQL["release_messages"], limit)
-    rows = await _reap_orphans(connection, dead, crashes_allowed, limit)
+    orphans = await _orphans(connection, dead, limit, only_free=only_free)
+    rows = await _reap_orphans(connection, orphans, crashes_allowed)
     forgotten = await connection.fetch(SQL["forget_consumers"], dead) if dead else []
     statuses = [row["status"] for row in rows]
     return Reaped(
@@ -106,10 +113,20 @@ async def reap(connection: Connection, *, crashes_allowed: int, limit: int = 500
     )
 
 
+async def _orphans(
+    connection: Connection, dead: Sequence[UUID], limit: int, *, only_free: bool
+) -> Sequence[int]:
+    looked_at = limit * PAGES_LOOKED_AT if only_free else limit
+    ids = [row["id"] for row in await connection.fetch(SQL["orphans"], dead, looked_at)]
+    if not only_free:
+        return ids
+    locked = await locked_children(connection, ids)
+    return [each for each in ids if each not in locked][:limit]
+
+
 async def _reap_orphans(
-    connection: Connection, dead: Sequence[UUID], crashes_allowed: int, limit: int
+    connection: Connection, orphans: Sequence[int], crashes_allowed: int
 ) -> Sequence[asyncpg.Record]:
-    orphans = [row["id"] for row in await connection.fetch(SQL["orphans"], dead, limit)]
     if not orphans:
         return []
     await lock_roots_of(connection, orphans)

@@ -165,3 +165,22 @@ async def test_after_an_outage_nobody_is_reaped_before_everybody_could_beat_agai
 
 def said(lines: Sequence[Mapping[str, Any]], event: str) -> bool:
     return any(line["event"] == event for line in lines)
+
+
+async def test_a_job_that_somebody_has_in_hand_is_reaped_later_and_holds_up_no_other(
+    around: Surroundings,
+) -> None:
+    stop = asyncio.Event()
+    held, free = await lost_job(around, "held"), await lost_job(around, "free")
+
+    async with asyncio.TaskGroup() as group:
+        async with around.held_up(held):
+            group.create_task(
+                run_reaper(around.services.store, stop, interval=OFTEN, crashes_allowed=3)
+            )
+            await eventually(
+                lambda: has_status(around, free, JobStatus.FAILED_REDELIVERED), what="its end"
+            )
+            assert (await around.job(held.id)).status is JobStatus.RUNNING
+        await eventually(lambda: has_status(around, held, JobStatus.FAILED_REDELIVERED))
+        stop.set()

@@ -117,3 +117,17 @@ async def test_it_looks_again_and_again_until_stopped(around: Surroundings) -> N
             await spoil(around, job.root_id or 0, "children = 9")
             await eventually(is_right)
         stop.set()
+
+
+async def test_a_root_that_somebody_has_in_hand_is_repaired_later_and_holds_up_no_other(
+    around: Surroundings,
+) -> None:
+    held, free = await around.claimed("held"), await around.claimed("free")
+    for job in (held, free):
+        await spoil(around, job.root_id or 0, "children = 9")
+
+    async with around.held_up(held):
+        assert await reconcile_quiet_roots(around.services.store, NOW) == 1
+        assert (await around.job(free.root_id)).children == 1
+
+    assert await reconcile_quiet_roots(around.services.store, NOW) == 1
