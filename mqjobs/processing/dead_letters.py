@@ -31,6 +31,18 @@ class DeadLetters:
         wanted = LettersWanted(topic, queue, reason, before, limit)
         return await ask(self._store, lambda each: dead_letters.dead_letters(each, wanted))
 
+    async def ids(
+        self,
+        *,
+        topic: str | None = None,
+        queue: str | None = None,
+        reason: str | None = None,
+        limit: int | None = None,
+    ) -> Sequence[int]:
+        """The ids of all these dead letters, or of so many, the oldest first."""
+        wanted = LettersWanted(topic, queue, reason, limit=limit)
+        return await ask(self._store, lambda each: dead_letters.dead_letter_ids(each, wanted))
+
     async def get(self, letter_id: int) -> KeptLetter:
         """The dead letter of this id."""
         return await ask(self._store, lambda each: dead_letters.dead_letter(each, letter_id))

@@ -40,7 +40,7 @@ class LettersWanted:
     queue: str | None = None
     reason: str | None = None
     before: int | None = None
-    limit: int = 50
+    limit: int | None = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,14 @@ async def dead_letters(connection: Connection, wanted: LettersWanted) -> list[Ke
         SQL["dead_letters"], before, wanted.topic, wanted.queue, wanted.reason, wanted.limit
     )
     return [_letter_of(row) for row in rows]
+
+
+async def dead_letter_ids(connection: Connection, wanted: LettersWanted) -> list[int]:
+    """The ids of the dead letters that are wanted, the oldest first; a limit of None: of them all."""
+    rows = await connection.fetch(
+        SQL["dead_letter_ids"], wanted.topic, wanted.queue, wanted.reason, wanted.limit
+    )
+    return [row["id"] for row in rows]
 
 
 async def dead_letter(connection: Connection, letter_id: int) -> KeptLetter:

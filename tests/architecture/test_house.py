@@ -67,6 +67,7 @@ TESTED_ELSEWHERE = {
     "transport/rabbitmq/opening.py": "transport/rabbitmq/test_transport.py",
     # Parts of commands, tested through the commands: in processes, as a shell runs them.
     "__main__.py": "app/cli/test_help.py",
+    "app/cli/choosing.py": "app/cli/test_dead.py",
     "app/cli/completing.py": "app/cli/test_help.py",
     "app/cli/examination.py": "app/cli/test_doctor.py",
     "app/cli/findings.py": "app/cli/test_doctor.py",

@@ -65,6 +65,7 @@ class Shell:
         words: Sequence[str],
         variables: Mapping[str, str],
         stdin: int = asyncio.subprocess.PIPE,
+        stderr: int = asyncio.subprocess.PIPE,
     ) -> asyncio.subprocess.Process:
         """Begin to run mqjobs with these words."""
         inherited = {
@@ -77,7 +78,7 @@ class Shell:
             env={**inherited, **self.variables, **variables},
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=stderr,
         )
 
 

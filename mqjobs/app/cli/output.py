@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mqjobs.app.cli.failures import Failure
+from mqjobs.model.priority import Priority
 
 WIDTH_OF_A_PIPE = 1000
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -161,6 +162,8 @@ def _plain_atom(value: Any) -> Any:
             return value.total_seconds()
         case UUID():
             return str(value)
+        case Priority():
+            return value.name.lower()
         case bytes():
             return _json_or_text(value)
         case _:

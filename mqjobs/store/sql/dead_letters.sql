@@ -8,6 +8,16 @@ SELECT * FROM mqjobs.message
  ORDER BY id DESC
  LIMIT $5
 
+-- name: dead_letter_ids
+-- The oldest first, in whose order they came.
+SELECT id FROM mqjobs.message
+ WHERE dead_at IS NOT NULL
+   AND ($1::text IS NULL OR topic = $1)
+   AND ($2::text IS NULL OR queue = $2)
+   AND ($3::text IS NULL OR dead_reason = $3)
+ ORDER BY id
+ LIMIT $4
+
 -- name: dead_letter
 SELECT * FROM mqjobs.message WHERE id = $1 AND dead_at IS NOT NULL
 

@@ -1,23 +1,8 @@
 import pytest
 
-from mqjobs.model.status import JobStatus
-from mqjobs.store.messages import envelope_of
 from tests.support.envelopes import an_envelope
 from tests.support.shell import Shell
 from tests.support.stored_jobs import TOPIC, StoredJobs
-
-
-async def failed_child(stored: StoredJobs) -> tuple[int, int]:
-    """A delayed child that failed under its message, and the dead letter of that."""
-    root = await stored.root()
-    own = await stored.run(root.own_child_id)
-    [child] = await stored.children(own, "part")
-    await stored.end(own, JobStatus.SUCCESS)
-    await stored.end(await stored.run(child), JobStatus.FAILED)
-    row = await stored.connection.fetchrow("SELECT * FROM mqjobs.message WHERE job_id = $1", child)
-    assert row is not None
-    await stored.empty_outbox()
-    return await stored.bury(envelope_of(row)), child
 
 
 async def left(shell: Shell) -> list[int]:
@@ -43,6 +28,7 @@ async def test_dead_letters_are_listed_and_shown(shell: Shell, stored: StoredJob
     [letter] = chosen.json
     assert (letter["id"], letter["envelope"]["body"]) == (first, {"amount": "a"})
     assert letter["envelope"]["id"] == str(envelope.id)
+    assert letter["envelope"]["priority"] == "normal"
 
     shown = (await shell("dead", "show", str(first))).out
     for text in ("shop.price", "tenant: 7", '{"amount": "a"}', "field amount: a number was"):
@@ -55,60 +41,17 @@ async def test_no_dead_letters_are_nothing(shell: Shell) -> None:
     assert (await shell("dead", "list", "--json")).json == []
 
 
-async def test_a_replay_says_what_runs_again(shell: Shell, stored: StoredJobs) -> None:
-    letter, child = await failed_child(stored)
-    ran = await shell("dead", "replay", str(letter))
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.endswith(f" is on its way, and job {child} new again\n")
-    assert await stored.status(child) is JobStatus.NEW
-    assert await left(shell) == []
-
-
-async def test_a_replay_with_a_new_root_names_it(shell: Shell, stored: StoredJobs) -> None:
-    envelope = an_envelope(TOPIC)
-    await stored.cancelled_root("work", envelope)
-    letter = await stored.bury(envelope, "invalid")
-    ran = await shell("dead", "replay", str(letter))
-    root_id = await stored.connection.fetchval(
-        "SELECT max(id) FROM mqjobs.job WHERE root_id IS NULL"
-    )
-    assert ran.out.startswith(f"{letter}: sent once more as message ")
-    assert ran.out.endswith(f", with new root job {root_id}\n")
-
-
-async def test_a_replay_that_is_refused_does_not_stop_the_others(
-    shell: Shell, stored: StoredJobs
-) -> None:
-    lost = await stored.bury(an_envelope(TOPIC, job_id=4711))
-    fine = await stored.bury(an_envelope(TOPIC))
-
-    ran = await shell("dead", "replay", str(lost), "815", str(fine))
-
-    assert ran.code == 1
-    assert ran.out.startswith(f"{fine}: message ")
-    first, second = ran.err.splitlines()
-    assert first.startswith(f"Error: dead letter {lost} belongs to job 4711, which was cleaned up")
-    assert second.startswith("there is no dead letter 815")
-    assert await left(shell) == [lost]
-
-
-async def test_all_that_are_chosen_are_replayed_or_dropped(
-    shell: Shell, stored: StoredJobs
-) -> None:
+async def test_all_that_are_chosen_are_dropped(shell: Shell, stored: StoredJobs) -> None:
     letters = [await stored.bury(an_envelope(topic)) for topic in ("a", "b", "a", "c")]
-
-    asked = await shell("dead", "replay", "--all", "--topic", "a")
-    assert (asked.code, asked.out) == (1, "")
-    assert "Send all dead letters of topic a again?" in asked.err
-    replayed = await shell("dead", "replay", "--all", "--topic", "a", "--yes")
-    assert (replayed.code, replayed.out.count("is on its way")) == (0, 2)
-    assert await left(shell) == [letters[3], letters[1]]
+    dropped = await shell("dead", "drop", "--topic", "a", "--limit", "1", "--yes")
+    assert dropped.out == "dropped 1 dead letter\n"
+    assert await left(shell) == [letters[3], letters[2], letters[1]]
 
     asked = await shell("dead", "drop", "--all")
     assert (asked.code, asked.out) == (1, "")
     assert "Throw all dead letters away?" in asked.err
     dropped = await shell("dead", "drop", "--all", "--reason", "failed", "--yes")
-    assert dropped.out == "dropped 2 dead letters\n"
+    assert dropped.out == "dropped 3 dead letters\n"
     assert await left(shell) == []
 
 

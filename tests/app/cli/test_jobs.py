@@ -55,7 +55,9 @@ async def test_roots_are_chosen_by_flags_and_by_their_variables(
     assert await listed("--name", "mail.") == ids[::-1]
     assert await listed("--stale") == [waiting]
     assert await listed("--limit", "1", "--before", str(waiting)) == [ids[1]]
-    assert await listed(MQJOBS_FLAG_JOBS_LIST_NAME="mail.", MQJOBS_FLAG_JOBS_LIST_LIMIT="1") == [ids[1]]
+    assert await listed(MQJOBS_FLAG_JOBS_LIST_NAME="mail.", MQJOBS_FLAG_JOBS_LIST_LIMIT="1") == [
+        ids[1]
+    ]
     more = await shell("jobs", "list", "--limit", "2")
     assert more.out.splitlines()[-1] == f"there may be more: --before {ids[1]}"
 
