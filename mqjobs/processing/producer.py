@@ -17,7 +17,7 @@ from mqjobs.store.certainty import once_for_all
 from mqjobs.store.database import Connection
 from mqjobs.store.messages import DeadLetter, insert_messages
 from mqjobs.store.queues import bound_topics
-from mqjobs.store.roots import NameTaken, NewRoot, create_root
+from mqjobs.store.roots import NameTaken, NewRoot, create_root, lock_roots_in_the_way
 from mqjobs.transport.seam import Publication, Transport
 
 
@@ -146,11 +146,20 @@ class Producer:
     async def _write(
         self, connection: Connection, sealed: Sequence[tuple[Envelope, str | None]]
     ) -> Sequence[Sent]:
-        """Roots in the order of their names, so that two senders of the same names never wait for each other."""
+        """Roots in the order of their names, so that two senders of the same names never wait for each other.
+
+        Those that have to give their names up are locked before, in the order of their ids, as by everybody.
+        """
         sent = {envelope.id: Sent(envelope.id) for envelope, _ in sealed}
-        named = [(name, envelope) for envelope, name in sealed if name is not None]
-        for name, envelope in sorted(named, key=lambda each: each[0]):
-            new = NewRoot(str(envelope.id), name, envelope, self._services.stale_times.of(name))
+        stale_after = self._services.stale_times.of
+        wanted = [
+            (envelope, NewRoot(str(envelope.id), name, envelope, stale_after(name)))
+            for envelope, name in sealed
+            if name is not None
+        ]
+        wanted.sort(key=lambda each: each[1].name)
+        await lock_roots_in_the_way(connection, [new for _, new in wanted])
+        for envelope, new in wanted:
             root = await create_root(connection, new)
             if isinstance(root, NameTaken):
                 sent[envelope.id] = Sent(envelope.id, blocked_by=root.by)

@@ -15,7 +15,7 @@ from mqjobs.store.database import Connection
 from mqjobs.store.job_reports import LAST_ID, StaleAfter
 from mqjobs.store.messages import envelope_of
 from mqjobs.store.retries import retry
-from mqjobs.store.roots import NameTaken, NewRoot, create_root
+from mqjobs.store.roots import NameTaken, NewRoot, create_root, lock_roots_in_the_way
 from mqjobs.store.statements import statements
 
 SQL = statements("dead_letters")
@@ -23,13 +23,14 @@ SQL = statements("dead_letters")
 
 @dataclass(frozen=True, slots=True)
 class KeptLetter:
-    """A dead letter as it is kept: its own id, the message, why and when it died."""
+    """A dead letter as it is kept: its own id, the message, why and when it died; names of roots that it owned then."""
 
     id: int
     envelope: Envelope
     reason: str
     detail: str
     dead_at: datetime
+    root_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ async def replay(connection: Connection, letter_id: int, stale_after: StaleAfter
     """The message is on its way again as at its first attempt, whenever it was to expire, and its job really runs.
 
     A job that failed or was cancelled under it is retried. Where its root job was cancelled before anybody started
-    it, or is stale, the message is sent once more, under a new id and with a new root job.
+    it, is stale, or was cleaned up, the message is sent once more, under a new id and with a new root job.
 
     Raises MessageError where there is no such letter, RetryRefused where the job cannot run: its name is taken, it is
     a child of a stale root, or it was cleaned up. Then nothing has changed. The caller opens the transaction.
@@ -111,8 +112,9 @@ async def replay(connection: Connection, letter_id: int, stale_after: StaleAfter
     letter = _letter_of(await _fetch(connection, "lock_dead_letter", letter_id))
     jobs = await _jobs_of(connection, letter)
     _refuse_lost_child(letter, jobs)
-    if letter.envelope.job_id is None and any(job.needs_new_root for job in jobs):
-        return await _send_anew(connection, letter, jobs, stale_after)
+    names = _names_of_new_roots(letter, jobs)
+    if names:
+        return await _send_anew(connection, letter, names, stale_after)
     ended = [job.id for job in jobs if job.status in CHILD_RETRIES]
     if ended:
         return await _retry(connection, letter, ended)
@@ -128,6 +130,14 @@ async def _jobs_of(connection: Connection, letter: KeptLetter) -> list[_JobOfMes
         _JobOfMessage(row["id"], row["name"], JobStatus(row["status"]), row["is_unstarted"])
         for row in await connection.fetch(SQL["jobs_of_message"], *message)
     ]
+
+
+def _names_of_new_roots(letter: KeptLetter, jobs: Sequence[_JobOfMessage]) -> list[str]:
+    if letter.envelope.job_id is not None:
+        return []
+    there = {job.name for job in jobs}
+    lost = {name for name in letter.root_names if name not in there}
+    return sorted({job.name for job in jobs if job.needs_new_root} | lost)
 
 
 def _refuse_lost_child(letter: KeptLetter, jobs: Sequence[_JobOfMessage]) -> None:
@@ -158,20 +168,21 @@ async def _retry(connection: Connection, letter: KeptLetter, job_ids: Sequence[i
 async def _send_anew(
     connection: Connection,
     letter: KeptLetter,
-    jobs: Sequence[_JobOfMessage],
+    names: Sequence[str],
     stale_after: StaleAfter,
 ) -> Replayed:
     """The old root stays as it ended, and belongs to the old id."""
     row = await connection.fetchrow(SQL["revive"], letter.id, uuid7())
     assert row is not None
     envelope = envelope_of(row)
+    wanted = [NewRoot(str(envelope.id), name, envelope, stale_after(name)) for name in names]
+    await lock_roots_in_the_way(connection, wanted)
     created = []
-    for name in sorted({job.name for job in jobs if job.needs_new_root}):
-        new = NewRoot(str(envelope.id), name, envelope, stale_after(name))
+    for new in wanted:
         root = await create_root(connection, new)
         if isinstance(root, NameTaken):
             raise RetryRefused(
-                f"dead letter {letter.id} cannot be replayed while root job {root.by} has the name {name!r}: "
+                f"dead letter {letter.id} cannot be replayed while root job {root.by} has the name {new.name!r}: "
                 "wait for that one, or interrupt it"
             )
         created.append(root.id)
@@ -189,5 +200,10 @@ async def _fetch(connection: Connection, statement: str, letter_id: int) -> asyn
 
 def _letter_of(row: asyncpg.Record) -> KeptLetter:
     return KeptLetter(
-        row["id"], envelope_of(row), row["dead_reason"], row["dead_detail"] or "", row["dead_at"]
+        row["id"],
+        envelope_of(row),
+        row["dead_reason"],
+        row["dead_detail"] or "",
+        row["dead_at"],
+        row["root_names"] or (),
     )

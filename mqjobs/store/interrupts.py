@@ -1,5 +1,7 @@
 """Interrupts: jobs that are not to run, or to run no longer."""
 
+from collections.abc import Sequence
+
 from mqjobs.model.errors import UnknownJob
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.status import JobStatus
@@ -28,19 +30,35 @@ async def interrupt(connection: Connection, job_id: int) -> Interruption:
 async def cancel_if_new(connection: Connection, owner_id: str, name: str | None = None) -> int:
     """Roots of this owner (of this name, if one is given) that nobody has started are cancelled; how many.
 
+    Of a root that a retry has opened again the own child alone is: the others have messages of their own. The caller
+    opens the transaction.
+    """
+    return await _cancel_unstarted(connection, owner_id, name, [JobStatus.NEW])
+
+
+async def cancel_unread(connection: Connection, owner_id: str) -> int:
+    """The message is a dead letter: what waits for it alone is cancelled, started before or not; how many roots.
+
     The caller opens the transaction.
     """
-    rows = await connection.fetch(ROOTS["new_roots_of"], owner_id, name)
+    waiting = [JobStatus.NEW, JobStatus.FAILED_REDELIVERED]
+    return await _cancel_unstarted(connection, owner_id, None, waiting)
+
+
+async def _cancel_unstarted(
+    connection: Connection, owner_id: str, name: str | None, statuses: Sequence[JobStatus]
+) -> int:
+    wanted = owner_id, name, list(statuses)
+    rows = await connection.fetch(ROOTS["unstarted_roots_of"], *wanted)
     for row in rows:
         await lock_root(connection, row["id"])
-    still_new = (
-        [row["id"] for row in await connection.fetch(ROOTS["new_roots_of"], owner_id, name)]
-        if rows
-        else []
-    )
-    for root_id in still_new:
-        await _interrupt_root(connection, root_id)
-    return len(still_new)
+    still = await connection.fetch(ROOTS["unstarted_roots_of"], *wanted) if rows else []
+    for row in still:
+        if row["status"] == JobStatus.NEW:
+            await _interrupt_root(connection, row["id"])
+        else:
+            await _interrupt_child(connection, row["own_child_id"])
+    return len(still)
 
 
 async def _interrupt_root(connection: Connection, root_id: int) -> Interruption:

@@ -191,7 +191,7 @@ class JobStore:
                 await finishes.fail_unrun_child(
                     connection, envelope.job_id, error, call_id=call_id, consumer_id=consumer_id
                 )
-            await interrupts.cancel_if_new(connection, str(envelope.id))
+            await interrupts.cancel_unread(connection, str(envelope.id))
             await insert_dead_letters(connection, [letter])
             if held_as is not None:
                 await holds.drop(connection, held_as, consumer_id=consumer_id)

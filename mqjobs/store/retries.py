@@ -31,7 +31,9 @@ async def retry(connection: Connection, job_id: int) -> int:
         _check(child)
     before = Counter(JobStatus(child["status"]) for child in children)
     await _reopen(connection, root_id, before)
-    rows = await connection.fetch(SQL["retry_children"], [child["id"] for child in children])
+    ids = [child["id"] for child in children]
+    rows = await connection.fetch(SQL["retry_children"], ids)
+    await connection.execute(SQL["drop_letters_of"], ids)
     await insert_messages(connection, [next_message(row) for row in rows])
     return len(rows)
 
@@ -49,7 +51,7 @@ def next_message(row: asyncpg.Record) -> Envelope:
         priority=Priority(row["priority"]),
         sent_at=row["created_at"],
         headers=row["headers"] or {},
-        job_id=None if row["is_own_child"] else row["id"],
+        job_id=row["message_job_id"] if row["is_own_child"] else row["id"],
         expires_at=row["expires_at"],
         attempt=row["attempt"] + 1,
     )
@@ -67,13 +69,24 @@ def _check(child: asyncpg.Record) -> None:
 
 
 async def _reopen(connection: Connection, root_id: int, before: Counter[JobStatus]) -> None:
+    root = await connection.fetchrow(SQL["root_to_reopen"], root_id)
+    assert root is not None
+    if root["status"] == JobStatus.STALE:
+        raise RetryRefused(f"root job {root_id} is stale: send its message again instead")
+    if root["status"] == JobStatus.RUNNING and root["interrupted"]:
+        raise RetryRefused(
+            f"root job {root_id} was interrupted and still runs: retry it when it has ended"
+        )
+    if root["taken_by"] is not None:
+        raise RetryRefused(
+            f"root job {root_id} cannot run again while root job {root['taken_by']} has the name {root['name']!r}: "
+            "wait for that one, or interrupt it"
+        )
     try:
-        reopened = await connection.fetchval(
+        await connection.execute(
             SQL["reopen_root"], root_id, before[JobStatus.FAILED], before[JobStatus.CANCELLED]
         )
     except asyncpg.UniqueViolationError:
         raise RetryRefused(
-            f"root job {root_id} cannot run again while an active job has its name: wait for that one"
+            f"root job {root_id} cannot run again: an active job was just given its name {root['name']!r}"
         ) from None
-    if reopened is None:
-        raise RetryRefused(f"root job {root_id} is stale: send its message again instead")

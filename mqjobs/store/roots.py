@@ -86,6 +86,19 @@ async def create_root(connection: Connection, new: NewRoot) -> RootFound | NameT
     raise RuntimeError(f"no root {new.name!r} could be made or found in {TRIES} tries")
 
 
+async def lock_roots_in_the_way(connection: Connection, wanted: Sequence[NewRoot]) -> None:
+    """Roots that may have to give these names up are this transaction's alone: whoever asks for several begins here.
+
+    Roots are locked in the order of their ids, whatever the order of their names.
+    """
+    takers = [
+        (new.name, new.time_before_stale) for new in wanted if new.time_before_stale is not None
+    ]
+    if len(takers) > 1:
+        names, times = zip(*takers, strict=True)
+        await connection.execute(SQL["lock_roots_in_the_way"], names, times)
+
+
 async def _took_over(
     connection: Connection, root_id: int, time_before_stale: timedelta | None
 ) -> bool:
@@ -145,7 +158,7 @@ async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobS
 def _message(new: NewRoot) -> tuple[object, ...]:
     envelope = new.envelope
     if envelope is None:
-        return *(None,) * 7, False
+        return *(None,) * 7, False, None
     return (
         envelope.id,
         envelope.topic,
@@ -155,4 +168,5 @@ def _message(new: NewRoot) -> tuple[object, ...]:
         int(envelope.priority),
         envelope.expires_at,
         new.awaits_message,
+        envelope.job_id,
     )

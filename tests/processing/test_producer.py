@@ -19,9 +19,11 @@ from mqjobs.model.message import Outgoing, Sent
 from mqjobs.model.priority import Priority
 from mqjobs.model.status import JobStatus
 from mqjobs.processing.producer import Producer
+from mqjobs.store.job_store import transaction
 from tests.support.answering import AnsweringTransport
 from tests.support.surroundings import Surroundings, surroundings, through
 from tests.support.topics import Note, Piece, Unbound, Work
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
 
@@ -308,3 +310,49 @@ async def test_a_plain_message_needs_no_database_once_its_queue_is_known(
             await producer.send(Note())
 
     assert len(answers.published) == 2
+
+
+async def quiet_roots(around: Surroundings, *names: str) -> list[int]:
+    """Active roots of these names that give them up to whoever asks."""
+    ids = [(await around.root(name)).id for name in names]
+    await around.pool.execute("UPDATE mqjobs.job SET last_active_at = now() - interval '1 day'")
+    return ids
+
+
+async def send_works(around: Surroundings, *names: str) -> list[Sent]:
+    """One message of each of these names, in a transaction of the caller's own."""
+    async with around.pool.acquire() as connection, connection.transaction():
+        works = [Work(job=name) for name in names]
+        return list(await around.producer.send_many(works, connection=connection))
+
+
+async def test_roots_that_give_up_their_names_are_locked_in_the_order_of_their_ids(
+    around: Surroundings,
+) -> None:
+    first, second = await quiet_roots(around, "z", "a")
+    lock = "SELECT FROM mqjobs.job WHERE id = $1 FOR UPDATE NOWAIT"
+
+    async with asyncio.TaskGroup() as group, transaction(around.pool) as connection:
+        await connection.execute(lock, first)
+        sending = group.create_task(send_works(around, "a", "z"))
+        await eventually(around.somebody_waits)
+        await connection.execute(lock, second)
+
+    assert all(sent.job_id for sent in sending.result())
+
+
+async def test_senders_of_the_same_names_in_any_order_never_wait_for_each_other_in_a_circle(
+    around: Surroundings,
+) -> None:
+    names = [f"work {number}" for number in range(6)]
+    await quiet_roots(around, *names)
+
+    async with asyncio.TaskGroup() as group:
+        senders = [
+            group.create_task(send_works(around, *order))
+            for order in (names, names[::-1], names[3:] + names[:3])
+        ]
+
+    sent = [each for sender in senders for each in sender.result()]
+    assert sum(each.job_id is not None for each in sent) == len(names)
+    assert sum(each.blocked_by is not None for each in sent) == 2 * len(names)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,12 @@ from mqjobs.store import dead_letters, outbox
 from mqjobs.store.database import Connection
 from mqjobs.store.dead_letters import LettersWanted, Replayed
 from mqjobs.store.interrupts import cancel_if_new, interrupt
-from mqjobs.store.messages import DeadLetter, envelope_of, insert_dead_letters
+from mqjobs.store.messages import (
+    DeadLetter,
+    envelope_of,
+    insert_dead_letters,
+    insert_messages,
+)
 from tests.support.envelopes import an_envelope
 from tests.support.stored_jobs import QUEUE, TOPIC, StoredJobs, connected
 
@@ -250,7 +256,7 @@ async def test_a_root_whose_name_is_taken_cannot_run_again(stored: StoredJobs) -
     await stored.root("work")
     await stored.empty_outbox()
 
-    with pytest.raises(RetryRefused, match="active job has its name"):
+    with pytest.raises(RetryRefused, match=r"while root job \d+ has the name 'work'"):
         await replay(stored.connection, letter)
 
     assert (await letters(stored), await live(stored)) == ([letter], [])
@@ -385,3 +391,56 @@ async def test_dropping_takes_dead_letters_alone(stored: StoredJobs) -> None:
 
     assert await letters(stored) == []
     assert len(await live(stored)) == 1
+
+
+async def test_a_message_that_dies_again_has_one_letter_with_the_last_reason(
+    stored: StoredJobs,
+) -> None:
+    envelope, other = an_envelope(TOPIC), an_envelope(TOPIC)
+    await stored.bury(envelope, "failed", "the first time")
+    await stored.bury(replace(envelope, queue="elsewhere"), "failed", "for another queue")
+    await stored.bury(replace(envelope, job_id=7), "failed", "for a child")
+    await stored.bury(other, "failed", "another message")
+
+    await stored.bury(envelope, "rejected", "the second time")
+
+    found = await dead_letters.dead_letters(stored.connection, LettersWanted())
+    assert [letter.detail for letter in found] == [
+        "the second time",
+        "another message",
+        "for a child",
+        "for another queue",
+    ]
+
+
+async def test_a_letter_whose_root_was_cleaned_up_is_sent_once_more_with_a_new_root(
+    stored: StoredJobs,
+) -> None:
+    envelope = an_envelope(TOPIC)
+    root = await stored.root("work", envelope)
+    await stored.end(await stored.run(root.own_child_id), JobStatus.FAILED, "it broke")
+    await stored.empty_outbox()
+    letter_id = await stored.bury(envelope)
+    await stored.connection.execute("DELETE FROM mqjobs.job")
+
+    replayed = await replay(stored.connection, letter_id)
+
+    [message] = await live(stored)
+    assert message.id == replayed.message_id != envelope.id
+    [created] = replayed.created
+    row = await stored.connection.fetchrow("SELECT * FROM mqjobs.job WHERE id = $1", created)
+    assert row is not None
+    assert (row["name"], row["owner_id"], row["status"]) == ("work", str(message.id), "new")
+
+
+async def test_a_letter_of_the_relays_is_sent_once_more_with_a_new_root_too(
+    stored: StoredJobs,
+) -> None:
+    envelope = an_envelope(TOPIC)
+    await stored.root("work", envelope)
+    await insert_messages(stored.connection, [envelope])
+    ids = [row["id"] for row in await stored.connection.fetch("SELECT id FROM mqjobs.message")]
+    await outbox.make_dead(stored.connection, ids, reason="unroutable", detail="no queue")
+    await stored.connection.execute("DELETE FROM mqjobs.job")
+
+    assert len((await replay(stored.connection, ids[0])).created) == 1

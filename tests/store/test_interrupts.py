@@ -8,7 +8,8 @@ from mqjobs.model.errors import UnknownJob
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
-from mqjobs.store.interrupts import cancel_if_new, interrupt
+from mqjobs.store.interrupts import cancel_if_new, cancel_unread, interrupt
+from mqjobs.store.retries import retry
 from tests.support.envelopes import an_envelope
 from tests.support.stored_jobs import TOPIC, StoredJobs
 
@@ -177,3 +178,55 @@ async def test_a_root_that_somebody_started_is_not_cancelled_as_new(work: Stored
     assert await cancel_if_new(work.connection, str(owner)) == 0
 
     assert await work.status(root.id) is JobStatus.RUNNING
+
+
+async def retried(work: StoredJobs, owner: UUID) -> tuple[int, int, int]:
+    """A root that was retried, with the own child that waits for its message, and a delayed one that waits, too."""
+    root = await work.root("work", an_envelope(TOPIC, id=owner))
+    own = await work.run(root.own_child_id)
+    [child] = await work.children(own, "one")
+    await work.end(await work.run(child), JobStatus.FAILED)
+    await work.end(own, JobStatus.FAILED)
+    assert await retry(work.connection, root.id) == 2
+    return root.id, own.id, child
+
+
+async def test_a_retried_root_whose_message_dies_unread_keeps_its_name_no_longer_than_the_others_run(
+    work: StoredJobs,
+) -> None:
+    owner = an_envelope().id
+    root_id, own, child = await retried(work, owner)
+
+    assert await cancel_if_new(work.connection, str(owner)) == 1
+
+    assert await statuses(work, root_id, own, child) == [
+        JobStatus.RUNNING,
+        JobStatus.CANCELLED,
+        JobStatus.NEW,
+    ]
+    await work.end(await work.run(child), JobStatus.SUCCESS)
+    assert await work.status(root_id) is JobStatus.CANCELLED
+    assert await cancel_if_new(work.connection, str(owner)) == 0
+
+
+async def test_a_root_that_was_to_be_tried_again_is_cancelled_when_its_message_is_a_dead_letter(
+    work: StoredJobs,
+) -> None:
+    owner = an_envelope().id
+    root = await work.root("work", an_envelope(TOPIC, id=owner))
+    await work.end(await work.run(root.own_child_id), JobStatus.FAILED_REDELIVERED)
+
+    assert await cancel_if_new(work.connection, str(owner)) == 0
+    assert await cancel_unread(work.connection, str(owner)) == 1
+
+    assert await statuses(work, root.id, root.own_child_id) == [JobStatus.CANCELLED] * 2
+
+
+async def test_a_dead_letter_leaves_what_runs_alone(work: StoredJobs) -> None:
+    owner = an_envelope().id
+    root = await work.root("work", an_envelope(TOPIC, id=owner))
+    await work.run(root.own_child_id)
+
+    assert await cancel_unread(work.connection, str(owner)) == 0
+
+    assert await work.status(root.own_child_id) is JobStatus.RUNNING

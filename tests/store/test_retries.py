@@ -1,5 +1,6 @@
 """Retries by an operator: what failed is new again, and its message on its way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from mqjobs.model.errors import RetryRefused, UnknownJob
 from mqjobs.model.job import Job
 from mqjobs.model.priority import Priority
 from mqjobs.model.status import JobStatus
+from mqjobs.store.interrupts import interrupt
 from mqjobs.store.retries import retry
 from mqjobs.store.roots import NewRoot, RootFound, create_root
-from tests.support.stored_jobs import StoredJobs
+from tests.support.envelopes import an_envelope
+from tests.support.stored_jobs import TOPIC, StoredJobs
 
 
 async def failed_root(work: StoredJobs) -> tuple[int, dict[str, int]]:
@@ -128,7 +131,7 @@ async def test_what_cannot_be_retried_is_refused_with_the_reason(work: StoredJob
 
 async def test_a_root_whose_name_is_taken_cannot_run_again(work: StoredJobs) -> None:
     root_id, children = await failed_root(work)
-    await work.root("work")
+    other = await work.root("work")
 
     async with work.connection.transaction():
         refused = None
@@ -139,9 +142,64 @@ async def test_a_root_whose_name_is_taken_cannot_run_again(work: StoredJobs) -> 
             refused = str(error)
 
     assert refused == (
-        f"root job {root_id} cannot run again while an active job has its name: wait for that one"
+        f"root job {root_id} cannot run again while root job {other.id} has the name 'work': "
+        "wait for that one, or interrupt it"
     )
     assert await work.status(children["bad"]) is JobStatus.FAILED
+
+
+async def test_a_root_that_was_interrupted_and_still_runs_stays_interrupted(
+    work: StoredJobs,
+) -> None:
+    own = await work.run((await work.root()).own_child_id)
+    bad, slow = await work.children(own, "bad", "slow")
+    await work.end(await work.run(bad), JobStatus.FAILED)
+    running = await work.run(slow)
+    await work.end(own, JobStatus.SUCCESS)
+    root_id = own.root_id or 0
+    await interrupt(work.connection, root_id)
+
+    with pytest.raises(RetryRefused, match="was interrupted and still runs: retry it when it has"):
+        await retry(work.connection, bad)
+
+    assert (await row(work, root_id))["interrupted"]
+    await work.end(running, JobStatus.SUCCESS)
+    assert await work.status(root_id) is JobStatus.CANCELLED
+    assert await retry(work.connection, bad) == 1
+    assert not (await row(work, root_id))["interrupted"]
+
+
+async def test_a_root_that_ran_inside_a_delayed_childs_message_comes_again_with_that_child(
+    work: StoredJobs,
+) -> None:
+    own = await work.run((await work.root()).own_child_id)
+    [child] = await work.children(own, "one")
+    root = await work.root("inside", an_envelope(TOPIC, job_id=child))
+    await work.end(await work.run(root.own_child_id), JobStatus.FAILED)
+    await work.empty_outbox()
+
+    await retry(work.connection, root.id)
+
+    [message] = await outbox(work)
+    assert message["job_id"] == child
+
+
+async def test_the_letter_of_a_child_goes_when_its_message_is_on_its_way_again(
+    work: StoredJobs,
+) -> None:
+    own = await work.run((await work.root()).own_child_id)
+    envelope = an_envelope(TOPIC)
+    one, two = await work.children(own, "one", "two", id=envelope.id)
+    for child in (one, two):
+        await work.end(await work.run(child), JobStatus.FAILED)
+        await work.bury(replace(envelope, job_id=child))
+
+    await retry(work.connection, one)
+
+    letters = await work.connection.fetch(
+        "SELECT job_id FROM mqjobs.message WHERE dead_at IS NOT NULL"
+    )
+    assert [letter["job_id"] for letter in letters] == [two]
 
 
 async def test_a_stale_root_stays_stale(work: StoredJobs) -> None:

@@ -34,11 +34,14 @@ def interrupt_root(model: JobModel, root: Root) -> Interruption:
 
 
 def cancel_if_new(model: JobModel, owner_id: str) -> int:
-    """How many roots of this owner, that nobody has started, are cancelled."""
+    """How many roots of this owner, whose own children nobody has started, are cancelled or will be."""
     mine = [root for root in model.roots if root.owner_id == owner_id]
-    new = [root for root in mine if root.status is JobStatus.NEW]
+    new = [root for root in mine if root.own.status is JobStatus.NEW]
     for root in new:
-        interrupt_root(model, root)
+        if root.status is JobStatus.NEW:
+            interrupt_root(model, root)
+        else:
+            interrupt_child(model, root.own)
     return len(new)
 
 
@@ -60,6 +63,7 @@ def _retry(model: JobModel, root: Root, children: Sequence[Child]) -> int:
         not children
         or any(child.status not in retryable or child.message is None for child in children)
         or root.stale
+        or (root.interrupted and not root.has_ended)
         or active not in {None, root}
     ):
         raise RetryRefused(f"root {root.id}")

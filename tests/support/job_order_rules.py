@@ -29,7 +29,7 @@ class OrderRules(JobSteps):
         answer = self.bench.act(partial(interrupts.interrupt, job_id=child.id))
         assert answer is job_model_orders.interrupt_child(self.model, child)
 
-    @precondition(lambda self: any(root.status is JobStatus.NEW for root in self.model.roots))
+    @precondition(lambda self: any(root.own.status is JobStatus.NEW for root in self.model.roots))
     @rule(pick=PICK, only_open=st.booleans())
     def cancel_if_new(self, pick: int, only_open: bool) -> None:
         owner_id = self.some_root(pick, only_open=only_open).owner_id

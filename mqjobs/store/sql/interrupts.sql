@@ -29,6 +29,22 @@ SELECT count(*) FROM cancelled
 -- name: stop_own_child
 UPDATE mqjobs.job SET interrupted = true WHERE root_id = $1 AND is_own_child AND status = 'running'
 
+-- name: root_to_reopen
+-- The root, and the other active one that has its name.
+SELECT root.name, root.status, root.interrupted,
+       (SELECT other.id FROM mqjobs.job AS other
+         WHERE other.root_id IS NULL AND other.is_unique AND other.status IN ('new', 'running')
+           AND other.name = root.name AND other.id <> root.id) AS taken_by
+  FROM mqjobs.job AS root
+ WHERE root.id = $1
+
+-- name: drop_letters_of
+-- The messages of these children are on their way again: what was kept of them as dead letters is history.
+DELETE FROM mqjobs.message AS letter
+ USING mqjobs.job AS child
+ WHERE child.id = ANY($1::bigint[]) AND NOT child.is_own_child
+   AND letter.message_id = child.message_id AND letter.job_id = child.id AND letter.dead_at IS NOT NULL
+
 -- name: retried_children
 -- The children that an operator's retry means: this one, or the failed ones of this root.
 SELECT id, status, topic IS NOT NULL AS has_message FROM mqjobs.job
@@ -47,7 +63,8 @@ UPDATE mqjobs.job
 RETURNING *, before.was
 
 -- name: reopen_root
--- Back to running with these children open again; an ended root needs its name to be free.
+-- Back to running with these children open again; an ended root needs its name to be free. One that still runs and was
+-- interrupted stays as it is.
 UPDATE mqjobs.job
    SET status = 'running', stopped_at = NULL, interrupted = false, last_active_at = clock_timestamp(),
        retries = retries + (status <> 'running')::integer,
@@ -55,6 +72,7 @@ UPDATE mqjobs.job
        children_cancelled = children_cancelled - $3::integer,
        progress = round((children_success + children_failed - $2)::numeric / children, 4)
  WHERE id = $1 AND root_id IS NULL AND status IN ('running', 'success', 'failed', 'cancelled')
+   AND NOT (status = 'running' AND interrupted)
 RETURNING id
 
 -- name: has_ended

@@ -24,9 +24,11 @@ WITH replaced AS (
 )
 INSERT INTO mqjobs.message
     (message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, expires_at,
-     dead_at, dead_reason, dead_detail)
+     dead_at, dead_reason, dead_detail, root_names)
 SELECT dead.message_id, dead.topic, dead.queue, dead.body, dead.headers::jsonb, dead.priority, dead.attempt,
-       dead.job_id, dead.sent_at, dead.expires_at, now(), dead.reason, dead.detail
+       dead.job_id, dead.sent_at, dead.expires_at, now(), dead.reason, dead.detail,
+       (SELECT array_agg(root.name ORDER BY root.name) FROM mqjobs.job AS root
+         WHERE root.root_id IS NULL AND root.owner_id = dead.message_id::text)
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::smallint[], $7::integer[],
               $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[])
        AS dead(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, expires_at, reason, detail)

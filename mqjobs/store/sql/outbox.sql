@@ -30,7 +30,9 @@ DELETE FROM mqjobs.message WHERE id = ANY($1::bigint[]) AND dead_at IS NULL
 
 -- name: make_dead
 UPDATE mqjobs.message
-   SET dead_at = clock_timestamp(), dead_reason = $2, dead_detail = $3, relay_until = NULL
+   SET dead_at = clock_timestamp(), dead_reason = $2, dead_detail = $3, relay_until = NULL,
+       root_names = (SELECT array_agg(root.name ORDER BY root.name) FROM mqjobs.job AS root
+                      WHERE root.root_id IS NULL AND root.owner_id = message.message_id::text)
  WHERE id = ANY($1::bigint[]) AND dead_at IS NULL
 
 -- name: oldest_due

@@ -24,8 +24,9 @@ WITH root AS (
     RETURNING id
 )
 INSERT INTO mqjobs.job
-    (root_id, name, is_own_child, message_id, topic, queue, body, headers, priority, expires_at, awaits_message)
-SELECT root.id, $2, true, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10
+    (root_id, name, is_own_child, message_id, topic, queue, body, headers, priority, expires_at, awaits_message,
+     message_job_id)
+SELECT root.id, $2, true, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11
   FROM root
 RETURNING root_id, id
 
@@ -61,11 +62,25 @@ UPDATE mqjobs.job
  WHERE id = $1 AND status IN ('new', 'running')
 RETURNING id, name, status
 
--- name: new_roots_of
--- Roots that this owner has and that nobody has started.
-SELECT id FROM mqjobs.job
- WHERE root_id IS NULL AND owner_id = $1 AND ($2::text IS NULL OR name = $2) AND status = 'new'
- ORDER BY id
+-- name: unstarted_roots_of
+-- Roots of this owner whose own children are in one of these statuses, and those own children. A root that a retry has
+-- opened again is running, although its own child may wait.
+SELECT root.id, root.status, own.id AS own_child_id
+  FROM mqjobs.job AS root
+  JOIN mqjobs.job AS own ON own.root_id = root.id AND own.name = root.name
+ WHERE root.root_id IS NULL AND root.owner_id = $1 AND ($2::text IS NULL OR root.name = $2)
+   AND root.status IN ('new', 'running') AND own.status = ANY($3::mqjobs.job_status[])
+ ORDER BY root.id
+
+-- name: lock_roots_in_the_way
+-- Active roots of these names in which nothing has happened for so long, in the order of their ids.
+SELECT root.id
+  FROM mqjobs.job AS root
+  JOIN unnest($1::text[], $2::interval[]) AS wanted(name, time_before_stale) ON wanted.name = root.name
+ WHERE root.root_id IS NULL AND root.is_unique AND root.status IN ('new', 'running')
+   AND root.last_active_at < clock_timestamp() - wanted.time_before_stale
+ ORDER BY root.id
+   FOR NO KEY UPDATE OF root
 
 -- name: move_roots
 -- Counters follow the children, and with them status and progress; a root with no open child has ended.

@@ -47,6 +47,7 @@ CREATE TABLE mqjobs.job (
     data               jsonb,
 
     message_id         uuid,
+    message_job_id     bigint,
     topic              text,
     queue              text,
     body               bytea,
@@ -149,6 +150,7 @@ CREATE TABLE mqjobs.message (
     dead_at      timestamptz,
     dead_reason  text,
     dead_detail  text,
+    root_names   text[],
 
     CONSTRAINT message_held_by_somebody CHECK (consumer_id IS NOT NULL OR NOT is_held),
     CONSTRAINT message_dead_has_a_reason CHECK ((dead_at IS NULL) = (dead_reason IS NULL))
