@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from enum import Enum, auto
 from uuid import UUID
 
 import structlog
@@ -12,11 +13,18 @@ from mqjobs.transport.rabbitmq.channel import Channel
 from mqjobs.transport.rabbitmq.connection import Connection
 from mqjobs.transport.rabbitmq.driver import PreconditionFailed, Refused, Unwritable
 from mqjobs.transport.rabbitmq.envelope import properties_of
-from mqjobs.transport.seam import Publication
 
 log = structlog.get_logger(__name__)
 
 MOST_IN_FLIGHT = 1000
+
+
+class Answer(Enum):
+    """What became of one message: a queue has it, none takes it now, or none will ever have it."""
+
+    CONFIRMED = auto()
+    RETURNED = auto()
+    REFUSED = auto()
 
 
 class AmqpPublisher:
@@ -31,18 +39,15 @@ class AmqpPublisher:
         self._window = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._in_flight: dict[UUID, asyncio.Event] = {}
 
-    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
-        """What became of each, in the order given; BrokerUnavailable where that is not known of all.
-
-        A message that AMQP cannot carry or the broker refuses is unroutable: no queue will ever have it.
-        """
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Answer]:
+        """What became of each, in the order given; BrokerUnavailable where that is not known of all."""
         try:
             return await self._publish_together(envelopes)
         except PreconditionFailed:
             # The broker closed the channel over one of them, and does not say over which.
             return [await self._publish_apart(one) for one in envelopes]
 
-    async def _publish_together(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
+    async def _publish_together(self, envelopes: Sequence[Envelope]) -> Sequence[Answer]:
         channel = await self._open_channel()
         await channel.check_listening()
         try:
@@ -53,17 +58,16 @@ class AmqpPublisher:
             raise first from first.__cause__
         return [task.result() for task in tasks]
 
-    async def _publish_apart(self, envelope: Envelope) -> Publication:
+    async def _publish_apart(self, envelope: Envelope) -> Answer:
         """On a channel of its own: where that is closed, it is over this message."""
         channel = await self._connection.open_channel(confirms=True)
         try:
-            is_confirmed = await self._send(channel, envelope)
+            return await self._send(channel, envelope)
         except PreconditionFailed as error:
             log.error("message_refused", message_id=str(envelope.id), error=str(error))
-            is_confirmed = False
+            return Answer.REFUSED
         finally:
             await channel.close()
-        return Publication.CONFIRMED if is_confirmed else Publication.UNROUTABLE
 
     async def _open_channel(self) -> Channel:
         async with self._opening:
@@ -73,31 +77,31 @@ class AmqpPublisher:
                 self._channel = channel
             return self._channel
 
-    async def _publish(self, channel: Channel, envelope: Envelope) -> Publication:
+    async def _publish(self, channel: Channel, envelope: Envelope) -> Answer:
         async with self._window:
             # Messages that are returned are told apart by their ids: one of a kind at a time.
             while turn := self._in_flight.get(envelope.id):
                 await turn.wait()
             turn = self._in_flight[envelope.id] = asyncio.Event()
             try:
-                is_confirmed = await self._send(channel, envelope)
+                return await self._send(channel, envelope)
             finally:
                 del self._in_flight[envelope.id]
                 turn.set()
-        return Publication.CONFIRMED if is_confirmed else Publication.UNROUTABLE
 
-    async def _send(self, channel: Channel, envelope: Envelope) -> bool:
+    async def _send(self, channel: Channel, envelope: Envelope) -> Answer:
         exchange, routing_key = self._exchange, envelope.topic
         if envelope.queue is not None:
             exchange, routing_key = "", envelope.queue
         try:
-            return await channel.publish(
+            is_confirmed = await channel.publish(
                 exchange, routing_key, properties_of(envelope, self._levels), envelope.body
             )
         except Unwritable as error:
             log.error("message_unwritable", message_id=str(envelope.id), error=str(error))
-            return False
+            return Answer.REFUSED
         except PreconditionFailed:
             raise
         except Refused as error:
             raise BrokerUnavailable(f"RabbitMQ closed the channel: {error}") from error
+        return Answer.CONFIRMED if is_confirmed else Answer.RETURNED

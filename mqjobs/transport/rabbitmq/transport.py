@@ -16,7 +16,7 @@ from mqjobs.transport.rabbitmq.connection import Connection
 from mqjobs.transport.rabbitmq.driver import NotThere, PreconditionFailed, Refused
 from mqjobs.transport.rabbitmq.envelope import CLASSIC_LEVELS, QUORUM_LEVELS
 from mqjobs.transport.rabbitmq.inbox import AmqpInbox
-from mqjobs.transport.rabbitmq.publisher import AmqpPublisher
+from mqjobs.transport.rabbitmq.publisher import AmqpPublisher, Answer
 from mqjobs.transport.seam import Publication, QueueState
 
 log = structlog.get_logger(__name__)
@@ -103,8 +103,42 @@ class AmqpTransport:
         return {"x-max-priority": max(CLASSIC_LEVELS)}
 
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
-        """Hand messages over; BrokerUnavailable where the broker is away or goes before all is confirmed."""
-        return await self._publisher.publish(envelopes)
+        """Hand messages over; BrokerUnavailable where the broker is away or goes before all is confirmed.
+
+        A queue that was declared here and is gone is declared again before its messages are unroutable. A message that
+        AMQP cannot carry or the broker refuses is unroutable: no queue will ever have it.
+        """
+        answers = dict(enumerate(await self._publisher.publish(envelopes)))
+        returned = [
+            number
+            for number, answer in answers.items()
+            if answer is Answer.RETURNED and self._queues_of(envelopes[number])
+        ]
+        queues = {queue for number in returned for queue in self._queues_of(envelopes[number])}
+        if queues and await self._declare_again(queues):
+            again = await self._publisher.publish([envelopes[number] for number in returned])
+            answers.update(zip(returned, again, strict=True))
+        return [
+            Publication.CONFIRMED if answer is Answer.CONFIRMED else Publication.UNROUTABLE
+            for answer in answers.values()
+        ]
+
+    def _queues_of(self, envelope: Envelope) -> Set[str]:
+        """The queues to which it goes, of those that were declared here."""
+        if envelope.queue is not None:
+            return {envelope.queue} & self._topics.keys()
+        return {queue for queue, topics in self._topics.items() if envelope.topic in topics}
+
+    async def _declare_again(self, queues: Set[str]) -> bool:
+        log.warning("queues_gone", queues=sorted(queues))
+        try:
+            async with self._connection.channel() as channel:
+                for queue in sorted(queues):
+                    await self._declare_queue(channel, queue)
+        except Refused as error:
+            log.error("queues_refused", error=str(error))
+            return False
+        return True
 
     @asynccontextmanager
     async def inbox(

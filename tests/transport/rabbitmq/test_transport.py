@@ -216,9 +216,39 @@ async def test_an_exchange_that_was_deleted_is_there_again_for_the_next_message(
             await channel.exchange_delete(exchange)
         with pytest.raises(BrokerUnavailable, match="no exchange"):
             await transport.publish([an_envelope("t"), an_envelope("t")])
-        assert await transport.publish([an_envelope("t")]) == [Publication.UNROUTABLE]
-        await transport.declare([Binding(queue, "t")])
         assert await transport.publish([an_envelope("t")]) == [Publication.CONFIRMED]
+
+
+async def test_a_queue_that_was_deleted_is_there_again_before_a_message_is_unroutable(
+    rabbitmq_carrier: Carrier, amqp_url: str
+) -> None:
+    queue, other = rabbitmq_carrier.queue("deleted"), rabbitmq_carrier.queue("never there")
+    async with rabbitmq_carrier.open() as transport:
+        await transport.declare([Binding(queue, "t")])
+        async with channel_to(amqp_url) as channel:
+            await channel.queue_delete(queue)
+        published = await transport.publish(
+            [an_envelope("t"), an_envelope("t", queue=queue), an_envelope("t", queue=other)]
+        )
+        assert published == [
+            Publication.CONFIRMED,
+            Publication.CONFIRMED,
+            Publication.UNROUTABLE,
+        ]
+        [state] = await transport.queue_states([queue])
+        assert state.ready == 2
+
+
+async def test_a_queue_that_is_there_again_as_another_leaves_its_messages_unroutable(
+    rabbitmq_carrier: Carrier, amqp_url: str
+) -> None:
+    queue = rabbitmq_carrier.queue("another")
+    async with rabbitmq_carrier.open() as transport:
+        await transport.declare([Binding(queue, "t")])
+        async with channel_to(amqp_url) as channel:
+            await channel.queue_delete(queue)
+            await channel.declare_queue(queue, durable=True)
+        assert await transport.publish([an_envelope("t")]) == [Publication.UNROUTABLE]
 
 
 async def test_a_message_that_amqp_cannot_carry_stops_no_other(rabbitmq_carrier: Carrier) -> None:
