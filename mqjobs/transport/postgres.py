@@ -10,6 +10,7 @@ from mqjobs.model.message import Binding, Envelope
 from mqjobs.store import queues as store
 from mqjobs.store.database import Connection, Pool, is_outage
 from mqjobs.store.group_commit import GroupCommit
+from mqjobs.store.job_store import transaction
 from mqjobs.store.messages import bind, insert_messages
 from mqjobs.transport.background import in_background
 from mqjobs.transport.postgres_inbox import PostgresInbox
@@ -71,7 +72,7 @@ class PostgresTransport:
         self, batches: Sequence[Sequence[Envelope]]
     ) -> Sequence[Sequence[Publication]]:
         topics = {one.topic for batch in batches for one in batch if one.queue is None}
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             bound = await store.bound_topics(connection, topics) if topics else set()
             is_routable = [
                 [one.queue is not None or one.topic in bound for one in batch] for batch in batches

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import structlog
 
-from mqjobs.store.database import Connection, Pool, is_outage
+from mqjobs.store.database import Connection, Pool
+from mqjobs.store.outages import patiently
 from mqjobs.store.queues import (
     TakenMessage,
     delete_taken,
@@ -23,7 +24,6 @@ from mqjobs.transport.seam import Delivery
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-PAUSE_WHILE_AWAY = timedelta(seconds=0.5)
 TIME_TO_END = timedelta(seconds=5)
 
 
@@ -203,19 +203,14 @@ class PostgresInbox:
             log.warning("acknowledgements_lost", messages=len(self._held), queues=self._queues)
 
     async def _when_possible(self, call: Callable[[Connection], Awaitable[T]]) -> T:
-        while True:
+        async def act() -> T:
             try:
                 async with self._pool.acquire() as connection:
                     answer = await call(connection)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                if not self._is_away:
-                    log.warning("database_away", waiting="inbox", error=str(error))
+            except Exception:
                 self._is_away = True
-                await asyncio.sleep(PAUSE_WHILE_AWAY.total_seconds())
-            else:
-                if self._is_away:
-                    log.info("database_back", waiting="inbox")
-                self._is_away = False
-                return answer
+                raise
+            self._is_away = False
+            return answer
+
+        return await patiently("the inbox", act)

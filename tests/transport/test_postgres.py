@@ -245,6 +245,7 @@ async def test_an_outage_is_told_once_and_what_was_settled_meanwhile_is_written(
                     wire.mend()
                     for _ in range(3):
                         inbox.ack(await next_of(inbox))
+                await eventually(lambda: "database_back" in events(logs))
             assert await count(pool) == 0
     assert events(logs).count("database_away") == 1
     assert events(logs).count("database_back") == 1
