@@ -11,6 +11,9 @@ BACK = {"database_away": "database_back", "broker_lost": "broker_back"}
 WHOSE = ("at",)
 """The fields that say which of them it is."""
 
+LAST_WORDS = ("stopped at once",)
+"""What the command line itself may say at the end."""
+
 SWALLOWED = ("never retrieved", "never awaited", "exception in callback", "unhandled")
 LONGEST_TEXT = 1500
 
@@ -35,7 +38,8 @@ def faults_of(lines: Sequence[str]) -> list[str]:
     for number, text in enumerate(lines):
         line = _read(text)
         if line is None:
-            if number < len(lines) - 1 or not text.startswith("{"):
+            is_last = number == len(lines) - 1
+            if not (is_last and (text in LAST_WORDS or text.startswith("{"))):
                 found.append(f"no log line: {text[:200]}")
             continue
         found += _faults_of_line(line)

@@ -49,8 +49,10 @@ def test_what_should_not_be_written_is_found(lines: list[str], fault: str) -> No
     assert fault in found
 
 
-def test_the_line_that_a_kill_tore_is_no_fault() -> None:
-    assert faults_of([line("done"), '{"event": "do']) == []
+@pytest.mark.parametrize("last", ['{"event": "do', "stopped at once"])
+def test_a_last_line_that_a_kill_tore_or_that_is_the_commands_own_is_no_fault(last: str) -> None:
+    assert faults_of([line("done"), last]) == []
+    assert len(faults_of([last, line("done")])) == 1
 
 
 def test_the_logs_of_all_consumers_of_a_run_are_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from mqjobs import JobStatus
 from tests.faults.arena import OVER_POSTGRES, Arena, arena
 from tests.faults.checker import Findings
 from tests.faults.hand import Hand, hand
-from tests.faults.ledger import What, read
+from tests.faults.ledger import Outcome, What, read
 from tests.faults.report import told
 from tests.faults.runner import Wish, reckon, run
 from tests.faults.topics import Act
@@ -32,7 +32,7 @@ async def test_nothing_is_lost_and_nothing_runs_twice_while_consumers_are_killed
 ) -> None:
     bus = amqp_url if over == "rabbitmq" else OVER_POSTGRES
     async with arena(tmp_path, postgres=postgres_url, broker=bus) as place:
-        wish = Wish(duration=8, seed=1, rate=40, faults=("kill",), consumers=2, tree=30)
+        wish = Wish(duration=6, seed=1, rate=40, faults=("kill",), consumers=2, tree=30)
         findings = await run(place, wish)
 
     assert_clean(findings)
@@ -43,35 +43,34 @@ async def test_nothing_is_lost_and_nothing_runs_twice_while_consumers_are_killed
 async def test_a_consumer_that_stood_still_for_too_long_changes_nothing_and_its_code_is_stopped(
     tmp_path: Path, postgres_url: str, amqp_url: str
 ) -> None:
-    async with (
-        arena(
-            tmp_path,
-            postgres=postgres_url,
-            broker=amqp_url,
-            MQJOBS_CONCURRENCY="1",
-            MQJOBS_PREFETCH="1",  # with more, the broker may bring the job's next message to the frozen one
-        ) as place
-    ):
+    async with arena(
+        tmp_path,
+        postgres=postgres_url,
+        broker=amqp_url,
+        MQJOBS_CONCURRENCY="2",
+        MQJOBS_PREFETCH="2",  # with more, the broker may bring the next messages to the frozen one
+    ) as place:
         await place.consuming(1)
         async with hand(place) as one:
-            root_id = await one.single(Act.SUCCEED, seconds=8)
-            await one.starts(root_id)
+            short_id, long_id = await one.single(Act.IGNORE, 2), await one.single(seconds=100)
+            await one.starts(short_id)
+            await one.starts(long_id)
             [frozen] = place.consumers.living()
             place.consumers.freeze(frozen)
             await place.consuming(1)
-            _, taken_over = await one.starts(root_id, 2)
-            assert await one.ended(root_id) is JobStatus.SUCCESS
-            recorded = await one.own(root_id)
+            await one.starts(long_id, 2)
+            assert await one.ended(short_id) is JobStatus.SUCCESS
+            recorded = [await one.own(root_id) for root_id in (short_id, long_id)]
 
             place.consumers.thaw(frozen)
-            await eventually(
-                lambda: len(ends_of(place, root_id)) == 2, what="the end of the late run"
-            )
-            await eventually(lambda: frozen.wrote('"lease_lost"'), what="the late run's lost lease")
+            await eventually(lambda: frozen.wrote('"lease_lost"'), what="a late finish")
+            await eventually(lambda: frozen.id in ends_of(place, long_id), what="its code's stop")
 
-            assert taken_over.by != frozen.id
-            assert ends_of(place, root_id)[frozen.id] == "stopped"
-            assert await one.own(root_id) == recorded
+            assert ends_of(place, short_id)[frozen.id] == Outcome.TRUE
+            assert ends_of(place, long_id)[frozen.id] == Outcome.STOPPED
+            assert [await one.own(root_id) for root_id in (short_id, long_id)] == recorded
+            await one.mq.jobs.interrupt(long_id)
+            assert await one.ended(long_id) is JobStatus.CANCELLED
             await works(one, frozen.id)
         assert_clean(await reckon(place, ()))
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -86,36 +87,37 @@ LEFT: Mapping[tuple[Situation, signal.Signals], JobStatus] = {
 """The job when the consumer has ended: its outcome was written, it was given back, or nobody could say."""
 
 
-@pytest.mark.parametrize("number", [TERM, INT, QUIT, KILL], ids=lambda number: number.name)
 @pytest.mark.parametrize(
     "situation",
-    [
-        idle,
-        in_a_short_job,
-        in_a_long_job,
-        in_a_job_that_ignores_it,
-        in_the_middle_of_a_flush,
-    ],
+    [idle, in_a_short_job, in_a_long_job, in_a_job_that_ignores_it, in_the_middle_of_a_flush],
 )
 async def test_whatever_a_consumer_is_at_a_signal_leaves_nothing_undone(
-    tmp_path: Path,
-    postgres_url: str,
-    amqp_url: str,
-    situation: Situation,
-    number: signal.Signals,
+    tmp_path: Path, postgres_url: str, amqp_url: str, situation: Situation
 ) -> None:
-    async with arena(tmp_path, postgres=postgres_url, broker=amqp_url, MQJOBS_GRACE=GRACE) as place:
+    async with asyncio.TaskGroup() as group:  # four consumers, strangers to each other
+        for number in CODES:
+            own = arena(
+                tmp_path / number.name, postgres=postgres_url, broker=amqp_url, MQJOBS_GRACE=GRACE
+            )
+            group.create_task(try_signal(own, situation, number))
+
+
+async def try_signal(
+    own: AbstractAsyncContextManager[Arena], situation: Situation, number: signal.Signals
+) -> None:
+    """A consumer gets this signal, and another does the rest."""
+    async with own as place:
         await place.consuming(1)
         [process] = place.consumers.living()
         async with hand(place) as one:
             root_id = await situation(one)
-
             code = await asyncio.to_thread(signalled, place, process, number)
 
             assert code == CODES[number], process.log.read_text("utf-8")
             if root_id is not None:
                 assert (await one.own(root_id)).status is LEFT[situation, number]
-            await place.consuming(1)
+            if situation is not idle:
+                await place.consuming(1)
             if root_id is not None and situation is in_a_long_job:
                 await one.mq.jobs.interrupt(root_id)
         findings = await reckon(place, ())
