@@ -94,12 +94,26 @@ def _counts(story: Story, records: Records) -> dict[str, int]:
         "runs of jobs": sum(len(runs) for runs in story.by_job.values()),
         "run again after a death or a stop": len(again),
         "begun again while detached": sum(1 for _ in _overtaken(story)),
+        "lost with the broker's memory": sum(1 for _ in _lost_with_the_broker(story, records)),
         "deaths": len(story.deaths),
         "detached or held up": sum(len(spans) for spans in story.detached.values()),
     }
 
 
 def _lost(story: Story, records: Records) -> Iterator[str]:
+    for sent in _without_end(story, records):
+        if sent.get("job") is not None or sent.at > story.forgotten:
+            yield f"message {sent.get('message')} of job {sent.get('job')}"
+
+
+def _lost_with_the_broker(story: Story, records: Records) -> Iterator[Event]:
+    """The honest exception: of a message without a job nobody but the broker knows, once it has it."""
+    for sent in _without_end(story, records):
+        if sent.get("job") is None and sent.at <= story.forgotten:
+            yield sent
+
+
+def _without_end(story: Story, records: Records) -> Iterator[Event]:
     """A job's message is acted on when the job has ended: what became of that is for the other rules."""
     roots = {job.id for job in records.jobs if job.root is None}
     for sent in story.sent:
@@ -108,7 +122,12 @@ def _lost(story: Story, records: Records) -> Iterator[str]:
         job, message = sent.get("job"), sent.get("message")
         if job in roots if job is not None else message in story.acted_on | records.dead_letters:
             continue
-        yield f"message {message} of job {job}"
+        yield sent
+
+
+def _was_forgotten(root: JobRecord, story: Story) -> bool:
+    """Whether what was sent when this root ended may have been lost with the broker's memory."""
+    return root.stopped is not None and root.stopped <= story.forgotten
 
 
 def _overlaps(story: Story) -> Iterator[tuple[Run, Run]]:
@@ -192,7 +211,7 @@ def _announced(story: Story, records: Records) -> Iterator[str]:
         if job.root is not None or not job.has_ended:
             continue
         heard = len(story.announcements[job.id])
-        if heard != job.retries + 1:
+        if heard != job.retries + 1 and not (heard <= job.retries and _was_forgotten(job, story)):
             yield f"{_told(job)} was announced {heard} times"
 
 
@@ -203,9 +222,10 @@ def _dependents(story: Story, records: Records) -> Iterator[str]:
         told = f"dependent {dependent.id} of {_told(roots[dependent.root])}"
         if records.releases[dependent.id] != dependent.is_sent:
             yield f"{told} was released {records.releases[dependent.id]} times"
-        if dependent.is_sent != (dependent.message in story.acted_on | records.dead_letters):
-            yield f"{told} was sent {dependent.is_sent}, received {not dependent.is_sent}"
         root = roots[dependent.root]
+        received = dependent.message in story.acted_on | records.dead_letters
+        if dependent.is_sent != received and (received or not _was_forgotten(root, story)):
+            yield f"{told} was sent {dependent.is_sent}, received {received}"
         fits = root.status in {"success", "failed"} and dependent.on in {None, root.status}
         if fits != dependent.is_sent and not root.retries:
             yield f"{told} was sent {dependent.is_sent}, its root has ended with {root.status}"

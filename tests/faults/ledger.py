@@ -34,6 +34,8 @@ class What(StrEnum):
     """It can again: `process`, or None for all."""
     DIED = "died"
     """A process was killed or ended, at this time: `process`, `why`."""
+    FORGOTTEN = "forgotten"
+    """The broker has lost all messages that it had: nothing."""
     FAULT = "fault"
     """The runner did harm: `name`."""
     STEERED = "steered"

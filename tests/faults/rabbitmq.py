@@ -7,6 +7,7 @@ from random import Random
 
 from tests.faults.arena import Arena
 from tests.faults.harm import again_and_again
+from tests.faults.ledger import What
 from tests.support.amqp import write_declarations
 
 ACK_TIMEOUT = 1.0
@@ -60,6 +61,7 @@ async def queues_deleted(arena: Arena, chance: Random) -> AsyncIterator[None]:
     """Somebody deletes the queues, with all that is in them, while they are consumed."""
     for queue in arena.queues:
         await ctl(arena, "delete_queue", queue)
+    arena.ledger.write(What.FORGOTTEN)
     yield
 
 
@@ -87,6 +89,7 @@ async def short_of_memory(arena: Arena, chance: Random) -> AsyncIterator[None]:
 async def forgetful(arena: Arena, chance: Random) -> AsyncIterator[None]:
     """The node comes back on the same port, and knows of no queue and no message."""
     await to_thread(arena.broker.forget)
+    arena.ledger.write(What.FORGOTTEN)
     yield
 
 

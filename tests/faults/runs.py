@@ -52,6 +52,8 @@ class Story:
     retried: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     announcements: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     dependents_heard: set[str] = field(default_factory=set)
+    forgotten: float = -inf
+    """When the broker lost its messages, the last time."""
     acted_on: set[str] = field(default_factory=set)
     """Messages without a job of their own whose processor has returned."""
 
@@ -94,6 +96,8 @@ class Story:
                 self.sent.append(event)
             case What.REFUSED:
                 self.refused += 1
+            case What.FORGOTTEN:
+                self.forgotten = event.at
             case What.DIED:
                 self.deaths[event.get("process")] = event.at
             case What.STEERED if event.get("act") == "retry":

@@ -285,6 +285,21 @@ def test_a_message_without_a_job_is_acted_on_or_a_dead_letter(told: Told) -> Non
     assert told.checked().clean
 
 
+def test_what_only_the_broker_knew_is_honestly_lost_with_its_memory_and_counted(told: Told) -> None:
+    told.job(12, 19)
+    told.tell(1.0, What.SENT, send=2, message="plain", job=None)
+    told.tell(19.0, What.FORGOTTEN)
+    assert told.checked().clean
+    assert told.checked().counts["lost with the broker's memory"] == 1
+
+
+def test_what_is_sent_after_the_broker_has_lost_its_memory_is_not_lost_with_it(told: Told) -> None:
+    told.job(12, 19)
+    told.tell(19.0, What.FORGOTTEN)
+    told.tell(19.5, What.SENT, send=2, message="plain", job=None)
+    assert found(told.checked()) == {"lost"}
+
+
 def test_a_send_that_was_blocked_owes_nothing(told: Told) -> None:
     told.job(12, 19)
     told.tell(3, What.SENT, "load.5", send=2, message="none", job=None, blocked_by=ROOT)
