@@ -135,7 +135,7 @@ class Relay:
                 reason="unroutable",
             )
             await fail_unrun_child(self._services, envelope, "its message is unroutable")
-            await self._services.store.cancel_if_new(str(envelope.id))
+            await self._services.store.cancel_unread(str(envelope.id))
 
 
 def _ids(rows: Rows) -> list[int]:

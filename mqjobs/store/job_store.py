@@ -155,6 +155,12 @@ class JobStore:
         )
 
     async def interrupt(self, job_id: int) -> Interruption:
+    async def cancel_unread(self, owner_id: str) -> int:
+        """See `interrupts.cancel_unread`."""
+        return await self._write_once(
+            "a cancellation", lambda each: interrupts.cancel_unread(each, owner_id)
+        )
+
         """See `interrupts.interrupt`."""
         return await self._write_once(
             "an interrupt", lambda each: interrupts.interrupt(each, job_id)

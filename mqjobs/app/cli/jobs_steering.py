@@ -1,6 +1,6 @@
 """mqjobs jobs interrupt, retry and cleanup: what operators do to jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import click
@@ -10,6 +10,7 @@ from mqjobs.app.cli.job_texts import counts_of
 from mqjobs.app.cli.office import in_office
 from mqjobs.app.cli.output import confirm, listing, quiet, show
 from mqjobs.app.cli.setup import DATABASE, Setup, with_setup
+from mqjobs.app.settings import Settings
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
@@ -65,34 +66,30 @@ def retry_job(setup: Setup, job_id: int) -> None:
 @flag(
     "--success-after",
     type=DAYS,
-    default=KEPT_FOR[JobStatus.SUCCESS].days,
-    show_default=True,
     metavar="DAYS",
-    help="How long to keep root jobs that came to success.",
+    help="How long to keep root jobs that came to success; else as MQJOBS_KEEP_SUCCESS says.",
 )
 @flag(
     "--others-after",
     type=DAYS,
-    default=KEPT_FOR[JobStatus.FAILED].days,
-    show_default=True,
     metavar="DAYS",
-    help="How long to keep those that failed, were cancelled or became stale.",
+    help="How long to keep those that failed, were cancelled or became stale; else as MQJOBS_KEEP_OTHERS says.",
 )
 @flag("--dry-run", is_flag=True, help="Count what would be removed, and remove nothing.")
 @without_asking
 @with_setup(*DATABASE)
 def clean_up(
-    setup: Setup, success_after: float, others_after: float, dry_run: bool, without_asking: bool
+    setup: Setup,
+    success_after: float | None,
+    others_after: float | None,
+    dry_run: bool,
+    without_asking: bool,
 ) -> None:
     """Remove root jobs that ended long ago.
 
-    With them go their children and their dependent messages.
+    With them go their children and their dependent messages. Consumers do it by themselves; dead letters stay.
     """
-    kept_for = {
-        status: timedelta(days=success_after if status is JobStatus.SUCCESS else others_after)
-        for status in KEPT_FOR
-    }
-
+    kept_for = _kept_for(setup.settings, success_after, others_after)
     ended = in_office(setup.settings, lambda office: office.jobs.cleanable(kept_for))
     if dry_run:
         _show_counts(ended)
@@ -107,6 +104,18 @@ def clean_up(
         f"removed {removed.roots:,} root jobs, {removed.children:,} children, "
         f"{removed.dependents:,} dependent messages"
     )
+
+
+def _kept_for(
+    settings: Settings, success_after: float | None, others_after: float | None
+) -> Mapping[JobStatus, timedelta]:
+    """As the flags say, else as the settings do; what these keep for ever is left out."""
+    given = {
+        status: success_after if status is JobStatus.SUCCESS else others_after
+        for status in KEPT_FOR
+    }
+    days = {status: timedelta(days=value) for status, value in given.items() if value is not None}
+    return {**settings.kept_for, **days}
 
 
 def _show_counts(ended: Sequence[Ended]) -> None:

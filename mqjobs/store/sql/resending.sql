@@ -47,6 +47,7 @@ SELECT id FROM mqjobs.job
 UPDATE mqjobs.job AS child
    SET resent_at = clock_timestamp()
  WHERE id = ANY($1::bigint[]) AND root_id = ANY($2::bigint[]) AND status IN ('new', 'failed_redelivered')
+   AND awaits_message
    AND CASE WHEN queue IS NULL THEN topic = ANY($4::text[]) ELSE queue = ANY($5::text[]) END
    AND (resent_at IS NULL OR resent_at < clock_timestamp() - $3::interval)
    AND NOT EXISTS (SELECT FROM mqjobs.message
