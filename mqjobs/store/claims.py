@@ -28,9 +28,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The job is the consumer's to run, under the lease number in it."""
+    """The job is the consumer's to run, under the lease number in it; `is_takeover`: another one died with it."""
 
     job: Job
+    is_takeover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _answer(claim: Claim, row: asyncpg.Record | None, alive: Collection[UUID]) -
     if row is None or row["root_id"] is None:
         return Refused(None)
     if row["claim_id"] == claim.id and row["status"] == JobStatus.RUNNING:
-        return Granted(job_of(row))
+        return Granted(job_of(row), row.get("is_takeover") or False)
     job = job_of(row)
     if claim.consumer_id not in alive and not job.status.is_terminal:
         return NotAlive()

@@ -11,11 +11,11 @@ from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.message import Envelope
 from mqjobs.model.status import JobStatus
-from mqjobs.model.tally import Tally
+from mqjobs.model.tally import Count, Tally
 from mqjobs.store import children, finishes, holds, interrupts, queues, roots
 from mqjobs.store.certainty import once_for_all
 from mqjobs.store.children import Dependent, NewChild, OwnRun
-from mqjobs.store.claims import Answer, Claim, claim_children
+from mqjobs.store.claims import Answer, Claim, Granted, claim_children
 from mqjobs.store.database import Connection, Pool
 from mqjobs.store.finishes import FinishedRun, finish_children
 from mqjobs.store.group_commit import GroupCommit
@@ -58,7 +58,10 @@ class JobStore:
 
         async def claim(claims: Sequence[Claim]) -> Sequence[Answer]:
             async with transaction(pool) as connection:
-                return await claim_children(connection, claims, crashes_allowed=crashes_allowed)
+                answers = await claim_children(connection, claims, crashes_allowed=crashes_allowed)
+            if taken := sum(isinstance(each, Granted) and each.is_takeover for each in answers):
+                self.tally.add(Count.TAKEOVERS, taken)
+            return answers
 
         async def finish(runs: Sequence[FinishedRun]) -> Sequence[JobStatus | None]:
             async with transaction(pool) as connection:

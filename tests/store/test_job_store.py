@@ -13,6 +13,7 @@ from mqjobs.model.errors import DatabaseUnavailable, LeaseLost
 from mqjobs.model.interruption import Interruption
 from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
 from mqjobs.store.children import Dependent, NewChild, OwnRun
 from mqjobs.store.claims import Claim, Granted
 from mqjobs.store.consumers import ConsumerInfo, register
@@ -281,3 +282,26 @@ async def sent(store: JobStore) -> bool:
     except DatabaseUnavailable:
         return False
     return True
+
+
+async def test_a_job_that_is_taken_over_from_the_dead_is_counted_and_no_other_claim_is(
+    store: JobStore,
+) -> None:
+    job, info = await claimed(store), ConsumerInfo(uuid4(), "there", 1, "0.1", ["default"])
+    async with store.pool.acquire() as connection:
+        await register(connection, info, timedelta(minutes=5))
+    assert Count.TAKEOVERS not in {count for count, _ in store.tally.counts()}
+    await store.pool.execute("DELETE FROM mqjobs.consumer WHERE id = $1", job.consumer_id)
+
+    taken = await store.claim(Claim(job.id, uuid4(), info.id))
+    again = await store.claim(Claim(job.id, uuid4(), info.id))
+
+    assert isinstance(taken, Granted)
+    assert taken.is_takeover
+    assert not isinstance(again, Granted)
+    assert store.tally.counts()[Count.TAKEOVERS, ""] == 1
+    await store.finish(
+        FinishedRun(job.id, taken.job.lease, JobStatus.FAILED_REDELIVERED, again=an_envelope(TOPIC))
+    )
+    assert isinstance(await store.claim(Claim(job.id, uuid4(), info.id)), Granted)
+    assert store.tally.counts()[Count.TAKEOVERS, ""] == 1

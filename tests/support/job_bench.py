@@ -97,7 +97,9 @@ class Bench:
             jobs = await connection.fetch("SELECT * FROM mqjobs.job ORDER BY id")
             return Rows(
                 jobs,
-                await connection.fetch("SELECT * FROM mqjobs.message ORDER BY id"),
+                await connection.fetch(
+                    "SELECT * FROM mqjobs.message WHERE dead_at IS NULL ORDER BY id"
+                ),
                 await connection.fetch("SELECT * FROM mqjobs.dependent_message ORDER BY id"),
                 [envelope for _, envelope in due],
                 await repairs(connection, jobs),

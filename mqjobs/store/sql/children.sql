@@ -15,7 +15,9 @@ UPDATE mqjobs.job AS job
         OR (job.status = 'running' AND NOT job.interrupted AND job.crashes + 1 < $4::integer
             AND NOT mqjobs.is_alive(job.consumer_id)
             AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
-RETURNING job.*
+RETURNING job.*,
+          job.crashes > 0 AND (SELECT before.status = 'running' FROM mqjobs.job AS before WHERE before.id = job.id)
+          AS is_takeover
 
 -- name: live_consumers
 SELECT id FROM mqjobs.consumer WHERE id = ANY($1::uuid[]) AND alive_until > clock_timestamp()
