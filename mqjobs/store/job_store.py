@@ -157,7 +157,6 @@ class JobStore:
             "a cancellation", lambda each: interrupts.cancel_if_new(each, owner_id, name)
         )
 
-    async def interrupt(self, job_id: int) -> Interruption:
     async def cancel_unread(self, owner_id: str) -> int:
         """See `interrupts.cancel_unread`."""
         return await self._write_once(
@@ -165,6 +164,7 @@ class JobStore:
         )
 
         """See `interrupts.interrupt`."""
+    async def interrupt(self, job_id: int) -> Interruption:
         return await self._write_once(
             "an interrupt", lambda each: interrupts.interrupt(each, job_id)
         )
