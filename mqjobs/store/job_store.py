@@ -163,8 +163,8 @@ class JobStore:
             "a cancellation", lambda each: interrupts.cancel_unread(each, owner_id)
         )
 
-        """See `interrupts.interrupt`."""
     async def interrupt(self, job_id: int) -> Interruption:
+        """See `interrupts.interrupt`."""
         return await self._write_once(
             "an interrupt", lambda each: interrupts.interrupt(each, job_id)
         )
