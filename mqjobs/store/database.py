@@ -16,6 +16,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from mqjobs.model.errors import ConfigurationError, DatabaseUnavailable
+from mqjobs.store.certificates import certificate_fault, require_files
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,7 @@ Connection: TypeAlias = Union[
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 SERVER_SETTINGS = {"application_name": "mqjobs"}
 
 OF_A_CONNECTION = re.compile("connection is closed|connection has been released back to the pool")
@@ -33,6 +35,13 @@ CONTENTION = (
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,  # serialization, deadlock
     asyncpg.QueryCanceledError,
+)
+
+REFUSALS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+    ValueError,  # an address that cannot be read, or a certificate that is not to be trusted
 )
 
 OUTAGES = (
@@ -173,6 +182,7 @@ async def open_pool(
 
 async def _open(dsn: str, options: Mapping[str, Any], connect_timeout: timedelta) -> Pool:
     where = without_password(dsn)
+    _require_files(dsn)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_timeout.total_seconds()
     told = False
@@ -185,19 +195,8 @@ async def _open(dsn: str, options: Mapping[str, Any], connect_timeout: timedelta
                 server_settings=SERVER_SETTINGS,
                 **options,
             )
-        except (
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InvalidCatalogNameError,
-        ) as error:
-            raise ConfigurationError(
-                f"{where} refuses us: {error}; see MQJOBS_DATABASE_URL"
-            ) from None
-        except (ValueError, asyncpg.ClientConfigurationError):
-            # What the driver says quotes a password in which a / ? or # stands as it is.
-            raise ConfigurationError(
-                "MQJOBS_DATABASE_URL cannot be read: postgresql://user:password@host:port/database is expected, "
-                "with %2F %3F %23 for / ? # in a password, and no unknown option"
-            ) from None
+        except REFUSALS as error:
+            raise ConfigurationError(_refusal(error, where)) from None
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -209,6 +208,23 @@ async def _open(dsn: str, options: Mapping[str, Any], connect_timeout: timedelta
                 log.warning("database_awaited", at=where, error=str(error))
             told = True
             await asyncio.sleep(min(0.5, connect_timeout.total_seconds()))
+
+
+def _refusal(error: Exception, where: str) -> str:
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{where} refuses us: {error}; see MQJOBS_DATABASE_URL"
+    if fault := certificate_fault(error):
+        return f"{where}: {fault}; see sslmode and sslrootcert of MQJOBS_DATABASE_URL"
+    # What the driver says quotes a password in which a / ? or # stands as it is.
+    return (
+        "MQJOBS_DATABASE_URL cannot be read: postgresql://user:password@host:port/database is expected, "
+        "with %2F %3F %23 for / ? # in a password, no unknown option, and sslrootcert=… for sslmode=verify-…"
+    )
+
+
+def _require_files(dsn: str) -> None:
+    with suppress(ValueError):  # an address that cannot be read, which the driver finds out, too
+        require_files("MQJOBS_DATABASE_URL", dsn, FILES)
 
 
 def without_password(url: str) -> str:
