@@ -17,6 +17,9 @@ MOST_OPEN = 3000
 LOOK_AGAIN = 0.5
 STEER_EVERY = 0.7
 
+EXPIRES_IN = 1200
+"""Seconds; much longer than anything takes, much less than a clock is stepped by."""
+
 
 async def load(seed: int, rate: float, tree: int) -> None:
     """Send until told to stop by a signal: so many pieces of work in a second, trees of so many children."""
@@ -63,7 +66,7 @@ async def send(mq: OpenApp, ledger: Ledger, number: int, body: Topic) -> Sent | 
     """Send it, and write both into the ledger, that it was tried and what it came to; None where it raised."""
     ledger.write(What.SENDING, send=number)
     try:
-        sent = await mq.producer.send(body)
+        sent = await mq.producer.send(body, expires_in=EXPIRES_IN)
     except MqjobsError as error:
         ledger.write(What.REFUSED, send=number, error=repr(error))
         return None
