@@ -1,7 +1,7 @@
 """A trial: one harm after the other under load, how soon each consumer works again, and one reckoning."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +11,7 @@ from random import Random
 from tests.faults.arena import Arena, arena
 from tests.faults.checker import Findings
 from tests.faults.harm import Harm
-from tests.faults.ledger import Event, What, read
+from tests.faults.ledger import What, read
 from tests.faults.runner import Wish, reckon, under_load
 from tests.faults.wires import Wires
 from tests.support.servers import Broker, Postgres
@@ -56,19 +56,6 @@ class Trial:
         )
         return time.monotonic() - began
 
-    async def does(self, condition: Callable[[Event], bool], what: str) -> None:
-        """Something of this kind happens from now on."""
-        began = time.monotonic()
-        await eventually(
-            lambda: any(condition(event) for event in read(self.arena.folder) if event.at > began),
-            what=what,
-        )
-
-    def said(self, event: str) -> int:
-        """How often the consumers have written this."""
-        logs = self.arena.folder.glob("consumer-*.log")
-        return sum(log.read_text("utf-8").count(f'"event": "{event}"') for log in logs)
-
     def _started(self, since: float) -> set[str]:
         return {
             event.by
@@ -108,6 +95,11 @@ async def trial(
         if seconds > BACK_WITHIN.total_seconds()
     }
     assert not late, f"working again too late: {late}"
+
+
+def written(folder: Path) -> str:
+    """All that the consumers have written."""
+    return "".join(log.read_text("utf-8") for log in folder.glob("consumer-*.log"))
 
 
 def _told(findings: Findings) -> str:
