@@ -230,6 +230,7 @@ async def _running_store(
         wake=outbox_filled,
         patience=patience,
     )
+    transport.count_in(store.tally)
     async with in_background(store.run()):
         try:
             yield store

@@ -16,7 +16,7 @@ AT_ONCE = signal.SIGQUIT
 class Orders:
     """`drain` and `at_once` are set when they are given, `drain` with `at_once`, too; then `when_…` are called."""
 
-    def __init__(self, when_at_once: Callable[[], object]) -> None:
+    def __init__(self, when_at_once: Callable[[], object] | None = None) -> None:
         self.drain = asyncio.Event()
         self.at_once = asyncio.Event()
         self._when_at_once = when_at_once
@@ -43,7 +43,8 @@ class Orders:
         log.warning("stopping_at_once", why=why)
         self.drain.set()
         self.at_once.set()
-        self._when_at_once()
+        if self._when_at_once is not None:
+            self._when_at_once()
 
     @contextmanager
     def heard(self) -> Iterator[None]:

@@ -1,31 +1,43 @@
 """The consumer daemon as a process: from the first order to the last line that it writes."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
 from mqjobs.app.app import App
+from mqjobs.app.health import Health
+from mqjobs.app.health_port import answering
+from mqjobs.app.link import Link
+from mqjobs.app.loops import choose_loop
 from mqjobs.app.orders import Orders
 from mqjobs.app.settings import Settings
+from mqjobs.app.snapshot import Snapshot
+from mqjobs.app.systemd import Systemd
+from mqjobs.app.vitals import Vitals
 from mqjobs.runtime.consumer import Consumer
 from mqjobs.store.database import without_password
+from mqjobs.transport.background import in_background
 
 log = structlog.get_logger(__name__)
 
 
-async def consume(app: App, queues: Sequence[str] = ()) -> None:
-    """Consume until told to drain or until a limit is reached; told to stop at once, end with CancelledError."""
+async def consume(app: App, queues: Sequence[str] = (), link: Link | None = None) -> None:
+    """Consume until told to drain or until a limit is reached; told to stop at once, end with CancelledError.
+
+    With a link this is a child: its parent gives orders, too, hears how it is, and answers at the health port.
+    """
     task = asyncio.current_task()
     assert task is not None
     orders = Orders(task.cancel)
     with orders.heard(), _unless_drained(orders) as opening:
-        async with app.consumer(queues) as running:
+        async with _obeying(link, orders), app.consumer(queues) as running:
             opening.is_over = True
-            _tell(running, app.settings)
-            await running.run(orders.drain)
-            log.info("stopped")
+            async with _watched(running, app.settings, orders, link):
+                _tell(running, app.settings, link)
+                await running.run(orders.drain)
+                log.info("stopped")
 
 
 class _Opening:
@@ -56,13 +68,57 @@ def _unless_drained(orders: Orders) -> Iterator[_Opening]:
         log.info("stopped")
 
 
-def _tell(running: Consumer, settings: Settings) -> None:
-    log.info(
-        "consuming",
-        queues=list(running.queues),
-        broker=without_password(settings.broker_url or "postgres:"),
-        database=without_password(settings.database_url or "embedded:"),
-        concurrency=settings.concurrency,
-        prefetch=settings.prefetched,
-        consumer_id=str(running.services.runs.consumer_id),
-    )
+@asynccontextmanager
+async def _obeying(link: Link | None, orders: Orders) -> AsyncIterator[None]:
+    if link is None:
+        yield
+        return
+    async with link.obeyed(orders):
+        yield
+
+
+@asynccontextmanager
+async def _watched(
+    running: Consumer, settings: Settings, orders: Orders, link: Link | None
+) -> AsyncIterator[None]:
+    """Whoever wants to know hears how the consumer is: the parent, or the service manager and the health port."""
+    if link is not None:
+        link.introduce(running.services.runs.consumer_id)
+        vitals = Vitals(running, orders.drain, [link.report])
+        async with in_background(vitals.watch(), vitals.probe()):
+            yield
+        return
+    health, systemd = Health(), Systemd()
+    vitals = Vitals(running, orders.drain, [_hearing(health), systemd.hear])
+    with answering(health, settings.health_host, settings.health_port):
+        async with in_background(vitals.watch(), vitals.probe(), systemd.beat()):
+            yield
+
+
+def _hearing(health: Health) -> Callable[[Snapshot], None]:
+    def hear(snapshot: Snapshot) -> None:
+        health.turn()
+        health.hear(1, snapshot)
+
+    return hear
+
+
+def _tell(running: Consumer, settings: Settings, link: Link | None) -> None:
+    """What is consumed, and where; a child's parent has said most of it."""
+    line = log.bind(consumer_id=str(running.services.runs.consumer_id))
+    if link is None:
+        line = line.bind(**banner(settings, running.queues))
+    line.info("consuming")
+
+
+def banner(settings: Settings, queues: Sequence[str]) -> dict[str, object]:
+    """What a daemon says of itself when it begins. No secrets."""
+    banner: dict[str, object] = {
+        "queues": list(queues),
+        "broker": without_password(settings.broker_url or "postgres:"),
+        "database": without_password(settings.database_url or "embedded:"),
+        "concurrency": settings.concurrency,
+        "prefetch": settings.prefetched,
+        "loop": choose_loop(settings.loop)[0],
+    }
+    return {**banner, "processes": settings.processes} if settings.processes > 1 else banner

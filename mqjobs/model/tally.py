@@ -18,6 +18,8 @@ class Count(StrEnum):
     REPAIRS = "repairs"
     RETURNED = "returned"
     PUBLISHED = "published"
+    CONNECTIONS_LOST = "connections_lost"
+    CHILDREN_LOST = "children_lost"
 
 
 class Measure(StrEnum):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -57,6 +57,7 @@ class Consumer:
     queues: Sequence[str]
     pace: Pace
     limits: Limits
+    consuming: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; then let what runs end within the grace, and give back the rest.
@@ -92,6 +93,7 @@ class Consumer:
             in_background(pauses.follow(inbox, stop, self.pace.watch_interval)),
             asyncio.TaskGroup() as group,
         ):
+            self.consuming.set()
             taking = group.create_task(self._take(inbox, stop), name="mqjobs take")
             with self._giving_back():
                 await stop.wait()

@@ -11,6 +11,7 @@ import structlog
 from mqjobs.model.errors import DatabaseUnavailable, InvalidMessage, UnknownTopic
 from mqjobs.model.message import Envelope, Message
 from mqjobs.model.outcome import StopReason
+from mqjobs.model.tally import Count, Measure
 from mqjobs.model.topic import Topic, definition_of
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.context import Context
@@ -67,6 +68,11 @@ class Execution:
         self._middleware = [*middleware, limit_time]
         self._attempts: set[Attempt] = set()
 
+    @property
+    def running(self) -> int:
+        """How many attempts run."""
+        return len(self._attempts)
+
     def stop(self) -> int:
         """All code that runs gets cancelled, its work given back; how many attempts that were."""
         for attempt in self._attempts:
@@ -89,7 +95,12 @@ class Execution:
             inbox.give_back(delivery)
         else:
             inbox.ack(delivery)
-        _tell(envelope, fate, time.monotonic() - began)
+        self._note(envelope, fate, time.monotonic() - began)
+
+    def _note(self, envelope: Envelope, fate: Fate, seconds: float) -> None:
+        outcome = _tell(envelope, fate, seconds)
+        self._services.tally.add(Count.ATTEMPTS, kind=outcome)
+        self._services.tally.observe(Measure.ATTEMPT_SECONDS, seconds, kind=outcome)
 
     async def _act(self, envelope: Envelope) -> Fate:
         readable = self._read(envelope)
@@ -210,8 +221,8 @@ def _heard(error: BaseException, attempt: Attempt) -> BaseException | None:
     return None if attempt.verdict in {None, Verdict.PARK} else error
 
 
-def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:
-    """One line for each attempt."""
+def _tell(envelope: Envelope, fate: Fate, seconds: float) -> str:
+    """One line for each attempt; what it came to, in a word."""
     line = log.bind(
         topic=envelope.topic,
         message_id=str(envelope.id),
@@ -223,12 +234,13 @@ def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:
         line = line.bind(job_id=envelope.job_id)
     match fate:
         case Acknowledge(None):
-            line.info("done")
+            line.info(outcome := "done")
         case Acknowledge(why):
-            line.info("settled", why=why)
+            line.info(outcome := "settled", why=why)
         case Park(delay, _, why):
-            line.info("parked", why=why, again_in_s=delay.total_seconds())
+            line.info(outcome := "parked", why=why, again_in_s=delay.total_seconds())
         case Bury(reason, _):
-            line.warning("rejected", reason=reason)
+            line.warning(outcome := "rejected", reason=reason)
         case GiveBack():
-            line.info("given_back")
+            line.info(outcome := "given_back")
+    return outcome

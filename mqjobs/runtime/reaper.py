@@ -44,7 +44,7 @@ async def _reap(store: JobStore, crashes_allowed: int) -> int:
             raise
         reaped = await _reap_once(store, crashes_allowed, only_free=True)
     if reaped.consumers or reaped.jobs:
-        _tell(reaped, store.tally)
+        tell_reaped(reaped, store.tally)
         store.wake()
     return reaped.jobs
 
@@ -56,7 +56,8 @@ async def _reap_once(store: JobStore, crashes_allowed: int, *, only_free: bool =
         )
 
 
-def _tell(reaped: Reaped, tally: Tally) -> None:
+def tell_reaped(reaped: Reaped, tally: Tally) -> None:
+    """A line and a count for what the dead left."""
     jobs = {
         "redelivered": reaped.redelivered,
         "failed": reaped.failed,

@@ -61,6 +61,11 @@ async def deregister(connection: Connection, consumer_id: UUID) -> None:
     await connection.execute(SQL["deregister"], consumer_id)
 
 
+async def declare_dead(connection: Connection, consumer_id: UUID) -> None:
+    """The consumer's process is known to be gone: its heartbeat counts no longer, and `reap` finds what it ran."""
+    await connection.execute(SQL["declare_dead"], consumer_id)
+
+
 async def look_after(
     connection: Connection, leases: Mapping[int, int]
 ) -> dict[tuple[int, int], StopReason]:

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from mqjobs.model.errors import DatabaseUnavailable
+from mqjobs.model.tally import Measure, Tally
 from mqjobs.store.outages import LONG, patiently
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ class GroupCommit(Generic[RequestT, AnswerT]):
     Where a flush gives up waiting for locks, `locked` is asked which requests' rows are in somebody's hands. Those
     are set aside and flushed apart from the others, which go on.
 
-    `run` does the work and must be running for calls to be answered.
+    `run` does the work and must be running for calls to be answered. Flushes that succeed are measured in `tally`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         limit: int = 500,
         patience: timedelta | None = None,
     ) -> None:
+        self.tally = Tally()
         self._name = name
         self._flush = flush
         self._locked = locked
@@ -82,6 +84,12 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         except asyncio.CancelledError:
             call.answer.add_done_callback(asyncio.Future.exception)
             raise
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """How long the call that has waited the longest has waited; nothing where none waits."""
+        now = asyncio.get_running_loop().time()
+        return timedelta(seconds=max((now - call.since for call in self._calls), default=0))
 
     async def run(self) -> None:
         """Flush until closed; then flush what waits, and return."""
@@ -149,12 +157,17 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         )
 
     async def _flush_once(self, requests: Sequence[RequestT]) -> Sequence[AnswerT]:
+        began = asyncio.get_running_loop().time()
         try:
-            return await self._flush(requests)
+            answers = await self._flush(requests)
         except asyncpg.LockNotAvailableError as error:
             if self._locked is None:
                 raise
             raise _RowsLocked from error
+        seconds = asyncio.get_running_loop().time() - began
+        self.tally.observe(Measure.FLUSH_SECONDS, seconds, kind=self._name)
+        self.tally.observe(Measure.FLUSH_SIZE, len(requests), kind=self._name)
+        return answers
 
     async def _settle_apart(self, batch: list[_Call[RequestT, AnswerT]], error: Exception) -> None:
         if len(batch) == 1:

@@ -93,6 +93,8 @@ class JobStore:
             patience=patience,
         )
         self.send = GroupCommit[Sequence[Envelope], None]("outbox", send, patience=patience)
+        for writes in (self.claim, self.finish, self.send):
+            writes.tally = self.tally
 
     async def run(self) -> None:
         """Write what is asked for until closed."""
@@ -109,6 +111,11 @@ class JobStore:
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most.total_seconds()):
                 await self._over.wait()
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """How long the claim, finish or outbox write that has waited the longest has waited."""
+        return max(writes.longest_wait for writes in (self.claim, self.finish, self.send))
 
     async def create_root(self, new: NewRoot) -> RootFound | NameTaken:
         """See `roots.create_root`."""

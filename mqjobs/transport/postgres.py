@@ -7,6 +7,7 @@ from uuid import UUID
 
 from mqjobs.model.errors import DatabaseUnavailable
 from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.tally import Tally
 from mqjobs.store import queues as store
 from mqjobs.store.database import Connection, Pool, is_outage
 from mqjobs.store.group_commit import GroupCommit
@@ -50,6 +51,15 @@ class PostgresTransport:
     def needs_relay(self) -> bool:
         """The outbox is the queue."""
         return False
+
+    def count_in(self, tally: Tally) -> None:
+        """Its flushes are measured here."""
+        self._written.tally = tally
+
+    @property
+    def is_connected(self) -> bool:
+        """There is no connection but those to the database, which others look after."""
+        return True
 
     async def write(self) -> None:
         """Write down what is published, until cancelled."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.tally import Tally
 
 
 class Publication(StrEnum):
@@ -73,6 +74,15 @@ class Transport(Protocol):
     @property
     def needs_relay(self) -> bool:
         """Whether messages in the outbox have to be published; else the outbox is the queue already."""
+        ...
+
+    def count_in(self, tally: Tally) -> None:
+        """From now on what there is to count is counted here."""
+        ...
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages can be published now, and come in where there is an inbox."""
         ...
 
     def wake(self) -> None:

@@ -15,7 +15,9 @@ DURATIONS = [
     if field.annotation in {timedelta, timedelta | None}
 ]
 INTERVALS = [
-    name for name in DURATIONS if name.endswith("interval") or name in {"dead_after", "resend_after", "time_limit"}
+    name
+    for name in DURATIONS
+    if name.endswith("interval") or name in {"dead_after", "resend_after", "time_limit"}
 ]
 NUMBERS = [
     name

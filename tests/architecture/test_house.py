@@ -68,6 +68,10 @@ TESTED_ELSEWHERE = {
     # Parts of commands, tested through the commands: in processes, as a shell runs them.
     "__main__.py": "app/cli/test_help.py",
     "app/cli/choosing.py": "app/cli/test_dead.py",
+    "app/exits.py": "app/cli/test_failures.py",
+    "app/child.py": "app/cli/test_processes.py",
+    "app/family.py": "app/cli/test_processes.py",
+    "app/link.py": "app/cli/test_processes.py",
     "app/cli/completing.py": "app/cli/test_help.py",
     "app/cli/examination.py": "app/cli/test_doctor.py",
     "app/cli/findings.py": "app/cli/test_doctor.py",

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from mqjobs.model.errors import BrokerUnavailable
 from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.tally import Tally
 from mqjobs.transport.seam import Inbox, Publication, QueueState
 
 
@@ -24,6 +25,14 @@ class AnsweringTransport:
         self.calls = 0
         self.wakes = 0
         self.while_publishing: Callable[[], Awaitable[None]] | None = None
+
+    def count_in(self, tally: Tally) -> None:
+        """There is nothing to count."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Unless it is away."""
+        return not self.is_away
 
     def wake(self) -> None:
         """Take note."""

@@ -2,15 +2,22 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from mqjobs.app.app import App
 from mqjobs.app.cli.output import nearest
-from mqjobs.app.cli.setup import SERVERS, Setup, with_setup
+from mqjobs.app.cli.setup import SERVERS, Setup, set_up, with_flags, with_setup
+from mqjobs.app.family import supervise
+from mqjobs.app.link import link_of_child
+from mqjobs.app.loops import choose_loop
+from mqjobs.app.service import banner
 from mqjobs.app.service import consume as run_consumer
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.store.database import without_password
@@ -20,13 +27,14 @@ log = structlog.get_logger(__name__)
 CONSUMING = (
     *("concurrency", "prefetch", "grace"),
     *("message_limit", "time_limit", "memory_limit"),
+    *("processes", "health_port", "health_host", "loop"),
 )
 
 
 @click.command()
 @click.argument("queues", nargs=-1, metavar="[QUEUE]...")
-@with_setup(*SERVERS, *CONSUMING, level="info")
-def consume(setup: Setup, queues: Sequence[str]) -> None:
+@with_flags(*SERVERS, *CONSUMING)
+def consume(queues: Sequence[str], **flags: Any) -> None:
     r"""Consume messages: run the app's processors on them.
 
     From these queues, or from every queue of the app.
@@ -39,12 +47,21 @@ def consume(setup: Setup, queues: Sequence[str]) -> None:
     configuration; 3 no broker, 4 no database or not its schema, within the
     connect timeout; 130 stopped at once.
     """
+    link = link_of_child()
+    setup = set_up(flags if link is None else link.flags, level="info")
     app = setup.require_app()
     known = app.registry.queues()
     for queue in queues:
         if queue not in known:
             raise ConfigurationError(f"no processor: {nearest('queue', queue, known)}")
-    asyncio.run(run_consumer(app, queues))
+    if link is None and setup.settings.processes > 1:
+        log.info("consuming", **banner(setup.settings, queues or known))
+        sys.exit(asyncio.run(supervise(setup.settings, ["consume", *queues], flags)))
+    if link is not None:
+        bind_contextvars(process=link.number)
+    _, new_loop = choose_loop(setup.settings.loop)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run_consumer(app, queues, link))
 
 
 @click.command()

@@ -3,11 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Iterator
-from enum import IntEnum
 from typing import Any
 
 import click
 
+from mqjobs.app.exits import Exit
 from mqjobs.model.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -18,18 +18,6 @@ from mqjobs.model.errors import (
     SchemaMismatch,
     UnknownTopic,
 )
-
-
-class Exit(IntEnum):
-    """What the command says to the shell."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    BROKER = 3
-    DATABASE = 4
-    STOPPED = 130
-
 
 EXITS: tuple[tuple[type[MqjobsError], Exit], ...] = (
     (SchemaMismatch, Exit.DATABASE),

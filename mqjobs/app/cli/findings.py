@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mqjobs.app.cli.failures import Exit, exit_for
+from mqjobs.app.cli.failures import exit_for
+from mqjobs.app.exits import Exit
 from mqjobs.model.errors import MqjobsError
 
 

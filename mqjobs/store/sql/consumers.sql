@@ -14,6 +14,9 @@ RETURNING clock_timestamp()
 -- name: deregister
 DELETE FROM mqjobs.consumer WHERE id = $1
 
+-- name: declare_dead
+UPDATE mqjobs.consumer SET alive_until = clock_timestamp() WHERE id = $1
+
 -- name: look_after
 -- Of the runs that a consumer holds, those that are no longer its own and those that are to be stopped.
 SELECT held.id, held.lease,

@@ -13,6 +13,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from mqjobs.model.errors import BrokerUnavailable, ConfigurationError
+from mqjobs.model.tally import Count, Tally
 from mqjobs.transport.background import in_background
 from mqjobs.transport.rabbitmq.channel import CLOSE_TIMEOUT, Channel
 from mqjobs.transport.rabbitmq.driver import Refused, in_our_words
@@ -40,11 +41,14 @@ class Outage:
 
     def __init__(self, at: str) -> None:
         self.at = at
+        self.tally = Tally()
         self._lost: set[object] = set()
 
     def begin(self, connection: object, error: str) -> None:
         if not self._lost:
             log.warning("broker_lost", at=self.at, error=error)
+        if connection not in self._lost:
+            self.tally.add(Count.CONNECTIONS_LOST)
         self._lost.add(connection)
 
     def end(self, connection: object) -> None:
@@ -152,6 +156,15 @@ class Connection:
         except Exception as error:
             # Whatever it is that answers there, another try may find a broker.
             raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def count_in(self, tally: Tally) -> None:
+        """Count here what is lost from now on, by all connections to this broker."""
+        self._outage.tally = tally
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._is_there.is_set()
 
     async def is_there(self) -> None:
         """Returns as soon as there is a connection."""

@@ -91,6 +91,13 @@ class AmqpInbox:
         self._paused: Set[str] = frozenset()
         self._tag_numbers = count(1)
 
+    @property
+    def is_consuming(self) -> bool:
+        """Whether the broker sends from every queue that is not paused."""
+        session = self._session
+        wanted = set(self._queues) - self._paused
+        return session is not None and wanted <= set(session.consumers.values())
+
     async def deliveries(self) -> AsyncIterator[Delivery]:
         """Each delivery, the most urgent of those that are here first; ends when the inbox is closed."""
         while True:

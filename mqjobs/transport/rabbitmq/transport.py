@@ -10,6 +10,7 @@ import structlog
 
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.tally import Tally
 from mqjobs.transport.background import in_background
 from mqjobs.transport.rabbitmq.channel import Channel
 from mqjobs.transport.rabbitmq.connection import Connection
@@ -52,6 +53,7 @@ class AmqpTransport:
         self._queue_type = choose_queue_type(queue_type, version)
         self._levels = QUORUM_LEVELS if self._queue_type == "quorum" else CLASSIC_LEVELS
         self._topics: defaultdict[str, set[str]] = defaultdict(set)
+        self._inboxes: set[AmqpInbox] = set()
         self._publisher = AmqpPublisher(connection, exchange, self._levels)
         log.info(
             "queue_type_chosen",
@@ -64,6 +66,15 @@ class AmqpTransport:
     def needs_relay(self) -> bool:
         """Yes: what is in the outbox has to be published."""
         return True
+
+    def count_in(self, tally: Tally) -> None:
+        """The connections that it loses are counted here."""
+        self._connection.count_in(tally)
+
+    @property
+    def is_connected(self) -> bool:
+        """Both ways: for what is published, and for what every open inbox takes."""
+        return self._connection.is_connected and all(each.is_consuming for each in self._inboxes)
 
     def wake(self) -> None:
         """Nothing to do: the broker delivers what it gets."""
@@ -160,12 +171,16 @@ class AmqpTransport:
             declare=self._declare_queue,
         )
         inbox.pause(paused)
-        async with connection.kept(), in_background(inbox.run()):
-            try:
-                yield inbox
-            finally:
-                await inbox.close()
-                await inbox.leave()
+        self._inboxes.add(inbox)
+        try:
+            async with connection.kept(), in_background(inbox.run()):
+                try:
+                    yield inbox
+                finally:
+                    await inbox.close()
+                    await inbox.leave()
+        finally:
+            self._inboxes.discard(inbox)
 
     async def queue_states(self, queues: Sequence[str]) -> Sequence[QueueState]:
         """How full these queues are; the broker does not tell how much is unacknowledged."""

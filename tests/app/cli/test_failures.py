@@ -3,7 +3,8 @@ import asyncio
 import click
 import pytest
 
-from mqjobs.app.cli.failures import Exit, FailingGroup, exit_for
+from mqjobs.app.cli.failures import FailingGroup, exit_for
+from mqjobs.app.exits import Exit
 from mqjobs.model import errors
 from mqjobs.model.errors import MqjobsError
 from tests.support.servers.network import HOST, free_ports
