@@ -255,6 +255,8 @@ def _pace(settings: Settings) -> Pace:
         concurrency=settings.concurrency,
         prefetch=settings.prefetched,
         grace=settings.grace,
+        stop_grace=settings.stop_grace,
+        hand_over_after=settings.hand_over_after,
         heartbeat_interval=settings.heartbeat_interval,
         watch_interval=settings.watch_interval,
         relay_interval=settings.relay_interval,

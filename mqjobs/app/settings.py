@@ -157,6 +157,15 @@ class Settings(BaseSettings):
     grace: Seconds = Field(
         timedelta(seconds=25), description="How long running work may go on after the first signal."
     )
+    stop_grace: Seconds = Field(
+        timedelta(seconds=5),
+        description="How long code that was stopped may clean up before its job goes on without it.",
+    )
+    hand_over_after: Interval = Field(
+        timedelta(seconds=300),
+        description="Work that lasts longer acknowledges its message, of which PostgreSQL then keeps a copy; shorter "
+        "than the broker's acknowledgement timeout.",
+    )
     processes: int = Field(
         1, ge=1, le=1000, description="Processes that consume; from 2 on under a parent."
     )

@@ -4,11 +4,13 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
+from typing import assert_never
 
 import structlog
 
-from mqjobs.model.errors import LeaseLost, Redeliver
+from mqjobs.model.errors import DatabaseUnavailable, LeaseLost, Redeliver
 from mqjobs.model.job import Job
 from mqjobs.model.outcome import (
     Finish,
@@ -24,7 +26,7 @@ from mqjobs.model.outcome import (
 from mqjobs.model.status import JobStatus
 from mqjobs.model.tally import Count
 from mqjobs.model.tracebacks import what_went_wrong
-from mqjobs.processing.attempt import Attempt, Verdict
+from mqjobs.processing.attempt import Attempt, HeldRun, Verdict
 from mqjobs.processing.services import Services
 from mqjobs.store.finishes import FinishedRun
 
@@ -41,57 +43,62 @@ class JobRun:
         self._attempt = attempt
         self._services = services
 
-    async def execute(self, call: Callable[[], Awaitable[object]]) -> bool:
-        """Run it and finish the job by what it came to; True or False as it returned.
+    async def execute(self, call: Callable[[], Awaitable[object]]) -> bool | None:
+        """Run it and finish the job by what it came to; True or False as it returned, None where it was interrupted.
 
-        What it raises passes on, when the job is finished. Raises LeaseLost where the outcome could not be written.
+        What it raises otherwise passes on, when the job is finished. Raises LeaseLost where the outcome could not be
+        written.
         """
-        job, lease = self._job.id, self._job.lease
         self._attempt.ran_a_job = True
-        try:
-            with self._services.runs.held(job, lease, self._attempt):
-                await self._stop_unless_trusted()
-                value = await call()
-        except Redeliver as redeliver:
-            await self._finish(Redelivered(self._wait(redeliver)))
-            raise
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            await self._finish_raised(error)
-            raise
-        status = await self._finish(Returned(value))
+        with self._services.runs.held(self._job.id, self._job.lease, self._attempt) as held:
+            held.take_away = self._take_away
+            began_with = _cancelling()
+            try:
+                with held.code():
+                    await self._stop_unless_trusted(held)
+                    value = await call()
+            except Redeliver as redeliver:
+                await self._finish(Redelivered(self._wait(redeliver)))
+                raise
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
+                await self._finish_raised(held.stop_reason, error)
+                if held.stop_reason is StopReason.INTERRUPTED and _cancelling() == began_with:
+                    return None
+                raise
+            status = await self._finish(Returned(value))
         return status is JobStatus.SUCCESS
 
-    async def _stop_unless_trusted(self) -> None:
+    async def _stop_unless_trusted(self, held: HeldRun) -> None:
         """A claim may be granted so late that the others run the job by now."""
         if not self._services.runs.are_trusted:
-            self._attempt.stop(StopReason.LEASE_LOST)
+            held.stop(StopReason.LEASE_LOST)
             await asyncio.sleep(0)
 
-    async def _finish_raised(self, error: BaseException) -> None:
+    async def _finish_raised(self, reason: StopReason | None, error: BaseException) -> None:
         """Code that was stopped was stopped, whatever it raises while it cleans up.
 
         Whether the lease is lost, the row decides: it may be held still, and then nobody else would end the job.
         """
-        match self._attempt.stop_reason:
-            case StopReason.LEASE_LOST:
-                with suppress(LeaseLost):
-                    await self._finish(GivenBack())
-            case StopReason.INTERRUPTED:
-                await self._finish(Stopped())
-            case StopReason.SHUTDOWN:
-                await self._finish(GivenBack())
-            case StopReason.TIMED_OUT:
-                await self._finish(
-                    Raised("TimeoutError: the attempt took longer than its topic's timeout")
-                )
-            case None:
-                await self._finish(Raised(error_text(error)))
+        if reason is None:
+            await self._finish(Raised(error_text(error)))
+            return
+        with suppress(*([LeaseLost] if reason is StopReason.LEASE_LOST else [])):
+            await self._finish(_outcome_of(reason))
+
+    async def _take_away(self, reason: StopReason) -> None:
+        """Its code goes on although it was stopped: the job goes on without it, and what it writes later is refused."""
+        outcome = _outcome_of(reason)
+        finish = after_attempt(outcome, self._job.attempt, self._attempt.retry)
+        finished = replace(self._written(finish), takes_lease=True)
+        status = await self._services.store.finish(finished)
+        if status is not None:
+            self._decide(status, finish, outcome)
 
     async def _finish(self, outcome: Outcome) -> JobStatus:
         finish = after_attempt(outcome, self._job.attempt, self._attempt.retry)
-        status = await self._write(self._written(finish))
+        status = await self._write(finish)
         if status is None:
             self._lose()
             raise LeaseLost(
@@ -101,13 +108,26 @@ class JobRun:
         self._decide(status, finish, outcome)
         return status
 
-    async def _write(self, finished: FinishedRun) -> JobStatus | None:
+    async def _write(self, finish: Finish) -> JobStatus | None:
         """A stop that comes now comes too late: the outcome is written, and the message's next arrival finds it."""
         try:
-            return await self._services.store.finish(finished)
+            return await self._services.store.finish(self._written(finish))
         except asyncio.CancelledError:
             self._attempt.decide(Verdict.PARK)
             raise
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # such as a number in a stranger's message that no column holds
+            log.exception("outcome_unwritable", job_id=self._job.id, job=self._job.name)
+            return await self._services.store.finish(self._unwritable(finish, error))
+
+    def _unwritable(self, finish: Finish, error: Exception) -> FinishedRun:
+        text = (
+            f"its outcome ({finish.status}) could not be written: {type(error).__name__}: {error}"
+        )
+        if finish.error:
+            text = f"{text}\n\n{finish.error}"
+        return FinishedRun(self._job.id, self._job.lease, JobStatus.FAILED, text)
 
     def _written(self, finish: Finish) -> FinishedRun:
         again = None
@@ -134,13 +154,15 @@ class JobRun:
             case JobStatus.FAILED_REDELIVERED if finish.again_in is not None:
                 wait = f"{finish.again_in.total_seconds():g} s"
                 why = reason or _wish(outcome)
-                self._attempt.decide(Verdict.SETTLED, f"{job} runs again in {wait}: {why}")
+                self._attempt.decide(Verdict.AGAIN, f"{job} runs again in {wait}: {why}")
             case JobStatus.CANCELLED:
                 self._attempt.decide(Verdict.SETTLED, f"{job} was interrupted")
             case JobStatus.FAILED if isinstance(outcome, Returned):
                 self._attempt.explain(f"{job} failed: {reason or 'returned False'}")
             case JobStatus.FAILED:
                 self._attempt.decide(Verdict.REJECT, f"{job} failed: {reason}")
+            case _:
+                self._attempt.decide(Verdict.OPEN)
 
     def _lose(self) -> None:
         self._attempt.decide(
@@ -151,6 +173,25 @@ class JobRun:
 
     def _wait(self, redeliver: Redeliver) -> timedelta:
         return self._services.redelivery_delay if redeliver.after is None else redeliver.after
+
+
+def _outcome_of(reason: StopReason) -> Outcome:
+    """What a run came to whose code was stopped."""
+    match reason:
+        case StopReason.INTERRUPTED:
+            return Stopped()
+        case StopReason.TIMED_OUT:
+            return Raised("TimeoutError: the attempt took longer than its topic's timeout")
+        case StopReason.SHUTDOWN | StopReason.LEASE_LOST:
+            return GivenBack()
+        case _:
+            assert_never(reason)
+
+
+def _cancelling() -> int:
+    """How often this task was cancelled by others."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _wish(outcome: Outcome) -> str:

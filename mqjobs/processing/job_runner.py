@@ -18,6 +18,7 @@ from mqjobs.model.job import Job, checked_name, is_storable
 from mqjobs.model.message import Message
 from mqjobs.model.priority import Priority
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
 from mqjobs.model.topic import Topic
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.delayed_children import DelayedChildren, Start
@@ -158,13 +159,14 @@ class JobRunner:
     async def _claim(self, job_id: int, callback: Callback, owner_id: str | None) -> bool | None:
         self._attempt.looked_at_a_job = True
         claim = Claim(job_id, uuid4(), self._services.runs.consumer_id)
-        try:
-            answer = await self._services.store.claim(claim)
-        except asyncio.CancelledError as error:
-            await self._let_go(claim, error)
-            raise
-        if isinstance(answer, Granted):
-            return await self._run(answer.job, callback, owner_id)
+        with self._services.runs.claiming(job_id):
+            try:
+                answer = await self._services.store.claim(claim)
+            except asyncio.CancelledError as error:
+                await self._let_go(claim, error)
+                raise
+            if isinstance(answer, Granted):
+                return await self._run(answer.job, callback, owner_id)
         if isinstance(answer, NotAlive):
             text = "this consumer was declared dead, and claims nothing until it has beaten again"
             self._attempt.decide(Verdict.PARK, text)
@@ -187,7 +189,7 @@ class JobRunner:
         if isinstance(answer, Granted):
             await JobRun(answer.job, self._attempt, self._services).execute(stopped)
 
-    async def _run(self, job: Job, callback: Callback, owner_id: str | None) -> bool:
+    async def _run(self, job: Job, callback: Callback, owner_id: str | None) -> bool | None:
         running = RunningJob.of(replace(job, owner_id=owner_id), self._services.store)
         runner = self._for_callback(running)
         run = JobRun(running, self._attempt, self._services)
@@ -200,6 +202,7 @@ class JobRunner:
         return JobRunner(self._services, self._attempt, self._dependent_jobs, job)
 
     def _recorded(self, job: Job) -> bool | None:
+        self._services.tally.add(Count.DUPLICATES)
         match job.status:
             case JobStatus.SUCCESS:
                 self._attempt.recall(f"job {job.id} {job.name!r} had come to success before")

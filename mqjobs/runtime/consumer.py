@@ -1,7 +1,7 @@
 """The consumer: takes deliveries, starts an attempt for each, and leaves when all have ended."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,12 +19,15 @@ from mqjobs.runtime.reconciler import run_reconciler
 from mqjobs.runtime.relay import Relay
 from mqjobs.runtime.resending import Resending
 from mqjobs.runtime.retention import run_retention
+from mqjobs.runtime.stragglers import Stragglers
 from mqjobs.transport.background import first_failure, in_background
 from mqjobs.transport.seam import Delivery, Inbox, Transport
 
 log = structlog.get_logger(__name__)
 
 LAST_WRITES = timedelta(seconds=5)
+AT_ONCE = timedelta(seconds=1)
+BETWEEN_LOOKS = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Pace:
     concurrency: int
     prefetch: int
     grace: timedelta
+    stop_grace: timedelta
+    hand_over_after: timedelta
     heartbeat_interval: timedelta
     watch_interval: timedelta
     relay_interval: timedelta
@@ -43,6 +48,12 @@ class Pace:
     resend_after: timedelta
     cleanup_interval: timedelta
     kept_for: Mapping[JobStatus, timedelta]
+
+
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    stop: asyncio.Event
+    at_once: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +69,38 @@ class Consumer:
     pace: Pace
     limits: Limits
     consuming: asyncio.Event = field(default_factory=asyncio.Event)
+    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, at_once: asyncio.Event | None = None) -> None:
         """Work until told to stop; then let what runs end within the grace, and give back the rest.
 
-        A user's error is an outcome; an error of our own, or of a server that refuses us, ends the consumer.
+        Once `at_once` is set, too, nothing more is waited for: code is stopped, and given back a moment later.
+
+        A user's error is an outcome; an error of our own, or of a server that refuses us, ends the consumer. Code that
+        goes on whatever it is told keeps this from returning, for as long as it goes on: `abandoned` is set when
+        nothing but such code is left and all it had is given back. A process may then end.
         """
         await self.heartbeat.begin()
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as beside:
                 services = self._start_services(beside, stop, over)
-                try:
-                    await self._consume(stop)
-                finally:
+
+                async def end() -> None:
                     over.set()
                     await _end(services)
+
+                try:
+                    await self._consume(_Orders(stop, at_once or asyncio.Event()), end)
+                finally:
+                    await end()
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         finally:
             await self._say_goodbye()
 
-    async def _consume(self, stop: asyncio.Event) -> None:
+    async def _consume(self, orders: _Orders, end: Callable[[], Awaitable[None]]) -> None:
+        stop = orders.stop
         pauses = Pauses(self.services.store.pool, self.queues)
         await pauses.look()
         opened = self.transport.inbox(
@@ -93,12 +114,13 @@ class Consumer:
             in_background(pauses.follow(inbox, stop, self.pace.watch_interval)),
             asyncio.TaskGroup() as group,
         ):
-            self.consuming.set()
             taking = group.create_task(self._take(inbox, stop), name="mqjobs take")
             with self._giving_back():
                 await stop.wait()
                 await inbox.close()
-                await self._drain(taking)
+                if not await self._drain(taking, orders):
+                    await self._leave_behind(end)
+                    taking.cancel()
 
     async def _take(self, inbox: Inbox, stop: asyncio.Event) -> None:
         """Returns when the inbox is closed and all attempts have ended.
@@ -136,16 +158,31 @@ class Consumer:
             self.execution.stop()
             raise
 
-    async def _drain(self, taking: asyncio.Task[None]) -> None:
-        done, _ = await asyncio.wait([taking], timeout=self.pace.grace.total_seconds())
-        if done:
-            return
+    async def _drain(self, taking: asyncio.Task[None], orders: _Orders) -> bool:
+        """Whether all attempts have ended: by themselves within the grace, or because they were stopped."""
+        if await _ends(taking, self.pace.grace, orders.at_once):
+            return True
         stopped = self.execution.stop()
-        log.warning("grace_over", stopped=stopped, grace_s=self.pace.grace.total_seconds())
-        done, _ = await asyncio.wait([taking], timeout=LAST_WRITES.total_seconds())
-        if not done:
-            log.error("left_behind", jobs=sorted(self.services.runs.leases()))
-            taking.cancel()
+        log.warning("stopping_what_runs", stopped=stopped, grace_s=self.pace.grace.total_seconds())
+        if await _ends(taking, self.pace.stop_grace, orders.at_once):
+            return True
+        return orders.at_once.is_set() and await _ends(taking, AT_ONCE)
+
+    async def _leave_behind(self, end: Callable[[], Awaitable[None]]) -> None:
+        """What still runs belongs to others from here on."""
+        log.error(
+            "left_behind",
+            jobs=sorted(self.services.runs.leases()),
+            messages=self.execution.messages(),
+        )
+        try:
+            async with asyncio.timeout(LAST_WRITES.total_seconds()):
+                await self.execution.leave_behind()
+        except Exception as error:  # the reaper does it when this consumer is dead to the others
+            log.warning("not_given_back", error=str(error) or type(error).__name__)
+        await end()
+        await self._say_goodbye()
+        self.abandoned.set()
 
     def _start_services(
         self, beside: asyncio.TaskGroup, stop: asyncio.Event, over: asyncio.Event
@@ -154,6 +191,12 @@ class Consumer:
         services = {
             "heartbeat": self.heartbeat.beat(over, pace.heartbeat_interval),
             "watch": self.heartbeat.watch(over, pace.watch_interval),
+            "stragglers": Stragglers(self.services, self.execution, pace.stop_grace).watch(
+                over, pace.watch_interval
+            ),
+            "hand-over": self.execution.hand_over(
+                over, min(pace.hand_over_after / 10, BETWEEN_LOOKS), pace.hand_over_after
+            ),
             "limits": self.limits.watch(stop, over),
             "relay": self.relay.run(over, pace.relay_interval),
             "reaper": run_reaper(
@@ -178,11 +221,27 @@ class Consumer:
         return Resending(self.services, self.transport, self.pace.resend_after)
 
     async def _say_goodbye(self) -> None:
+        if self.abandoned.is_set():
+            return
         try:
             async with asyncio.timeout(LAST_WRITES.total_seconds()):
+                await self.services.store.let_all_come(self.services.runs.consumer_id)
                 await self.heartbeat.end()
         except Exception as error:  # it is dead to the others soon without it
             log.warning("goodbye_failed", error=str(error) or type(error).__name__)
+
+
+async def _ends(
+    taking: asyncio.Task[None], within: timedelta, unless: asyncio.Event | None = None
+) -> bool:
+    """Whether all attempts have ended when the time is over, or when the event is set."""
+    async with asyncio.TaskGroup() as group:
+        hurry = group.create_task((unless or asyncio.Event()).wait())
+        await asyncio.wait(
+            [taking, hurry], timeout=within.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+        )
+        hurry.cancel()
+    return taking.done()
 
 
 async def _end(services: Sequence[asyncio.Task[None]]) -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from uuid import UUID
 
 import structlog
 
 from mqjobs.model.errors import DatabaseUnavailable, InvalidMessage, UnknownTopic
 from mqjobs.model.message import Envelope, Message
 from mqjobs.model.outcome import StopReason
-from mqjobs.model.tally import Count, Measure
+from mqjobs.model.result import Result
+from mqjobs.model.tally import Count
 from mqjobs.model.topic import Topic, definition_of
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.context import Context
@@ -19,22 +22,26 @@ from mqjobs.processing.dependent_jobs import DependentJobs
 from mqjobs.processing.envelopes import open_envelope
 from mqjobs.processing.job_run import error_text
 from mqjobs.processing.job_runner import JobRunner
-from mqjobs.processing.middleware import Middleware, Process, limit_time, wrapped
+from mqjobs.processing.middleware import Middleware, limit_time, wrapped
 from mqjobs.processing.processor import Processor
 from mqjobs.processing.producer import Producer
 from mqjobs.processing.registry import Registry
 from mqjobs.processing.services import Services
-from mqjobs.runtime.burial import bare, bury, close_unrun_jobs
+from mqjobs.runtime.burial import close_unrun_jobs
+from mqjobs.runtime.course import fate_of_attempt
+from mqjobs.runtime.every import every
 from mqjobs.runtime.fate import (
+    BUSY_DELAY,
     Acknowledge,
     Bury,
     Fate,
     GiveBack,
     Park,
-    fate_of_error,
     fate_of_result,
 )
+from mqjobs.runtime.handling import Handling
 from mqjobs.store.database import Pool
+from mqjobs.store.outages import patiently
 from mqjobs.transport.seam import Delivery, Inbox
 
 log = structlog.get_logger("mqjobs.attempt")
@@ -66,50 +73,106 @@ class Execution:
         self._producer = producer
         self._database = database
         self._middleware = [*middleware, limit_time]
-        self._attempts: set[Attempt] = set()
-
-    @property
-    def running(self) -> int:
-        """How many attempts run."""
-        return len(self._attempts)
+        self._handlings: dict[tuple[UUID, str | None], Handling] = {}
 
     def stop(self) -> int:
         """All code that runs gets cancelled, its work given back; how many attempts that were."""
-        for attempt in self._attempts:
+        attempts = self._attempts()
+        for attempt in attempts:
             attempt.stop(StopReason.SHUTDOWN)
-        return len(self._attempts)
+        return len(attempts)
+
+    def messages(self) -> list[str]:
+        """The messages whose code runs."""
+        return [str(attempt.envelope.id) for attempt in self._attempts()]
+
+    def insist_on_stops(self, grace: timedelta) -> None:
+        """Code that was stopped so long ago and goes on gets cancelled once more, and a warning names it."""
+        for attempt in self._attempts():
+            if attempt.ignores_stop(grace):
+                attempt.insist()
+                _warn(attempt, grace)
+
+    async def leave_behind(self) -> None:
+        """What runs is given back although its code goes on: jobs to others, messages to their queues."""
+        for handling in list(self._handlings.values()):
+            if (attempt := handling.attempt) is None:
+                continue
+            for held in self._services.runs.of(attempt):
+                if held.take_away is not None and not held.was_taken_away:
+                    held.was_taken_away = True
+                    await held.take_away(StopReason.SHUTDOWN)
+            is_open = attempt.verdict in {None, Verdict.OPEN, Verdict.PARK}
+            decided = fate_of_result(
+                Result.ACK, attempt.verdict, attempt.detail, self._services.redelivery_delay
+            )
+            await handling.settle(GiveBack() if is_open else decided)
+
+    async def hand_over(self, stop: asyncio.Event, interval: timedelta, after: timedelta) -> None:
+        """Look after each interval until stopped: what has been in process for longer than that is held."""
+        async for _ in every(interval, stop):
+            for handling in list(self._handlings.values()):
+                if handling.may_be_held and handling.lasts_for >= after:
+                    await patiently("a long message", partial(self._hand_over, handling))
+
+    async def _hand_over(self, handling: Handling) -> None:
+        if await handling.hold():
+            self._services.tally.add(Count.PARKED, kind="handed_over")
+            log.info(
+                "handed_over",
+                topic=handling.envelope.topic,
+                message_id=str(handling.envelope.id),
+                queue=handling.envelope.queue,
+                after_s=round(handling.lasts_for.total_seconds(), 1),
+            )
+
+    def _attempts(self) -> list[Attempt]:
+        return [each.attempt for each in self._handlings.values() if each.attempt is not None]
 
     async def execute(self, delivery: Delivery, inbox: Inbox) -> None:
         """Act on the delivery and settle it. What it came to is written before it is acknowledged."""
-        envelope = delivery.envelope
+        handling = Handling(self._services, delivery, inbox)
+        other = self._handlings.get(handling.key)
+        if other is not None and (delivery.redelivered or other.is_held):
+            await self._see_through(handling, self._wait_for_the_other)
+            return
+        self._handlings[handling.key] = handling
+        try:
+            await self._see_through(handling, self._act)
+        finally:
+            if self._handlings.get(handling.key) is handling:
+                del self._handlings[handling.key]
+
+    async def _see_through(
+        self, handling: Handling, act: Callable[[Handling], Awaitable[Fate]]
+    ) -> None:
+        envelope = handling.envelope
         began = time.monotonic()
         try:
-            fate = await self._act(envelope)
+            fate = await act(handling)
+            if not await handling.settle(fate):
+                return
         except DatabaseUnavailable:
             raise
         except Exception as error:  # such as a stranger's number that no column holds
             log.exception("not_settled", topic=envelope.topic, message_id=str(envelope.id))
             fate = Bury("not_settled", error_text(error))
-            await bury(self._services, bare(envelope), fate.reason, fate.detail)
-        if isinstance(fate, GiveBack):
-            inbox.give_back(delivery)
-        else:
-            inbox.ack(delivery)
-        self._note(envelope, fate, time.monotonic() - began)
+            await handling.settle_bare(fate)
+        _tell(envelope, fate, time.monotonic() - began)
 
-    def _note(self, envelope: Envelope, fate: Fate, seconds: float) -> None:
-        outcome = _tell(envelope, fate, seconds)
-        self._services.tally.add(Count.ATTEMPTS, kind=outcome)
-        self._services.tally.observe(Measure.ATTEMPT_SECONDS, seconds, kind=outcome)
+    async def _wait_for_the_other(self, handling: Handling) -> Fate:
+        """The channel was lost on which the message came first, or somebody sent it twice."""
+        self._services.tally.add(Count.DUPLICATES)
+        return Park(BUSY_DELAY, counts=False, why="it is in process here", kind="busy")
 
-    async def _act(self, envelope: Envelope) -> Fate:
+    async def _act(self, handling: Handling) -> Fate:
+        envelope = handling.envelope
         readable = self._read(envelope)
         if isinstance(readable, Bury):
-            fate: Fate = readable
-        else:
-            fate = await self._attempt(readable, envelope)
-        await self._apply(fate, envelope)
-        return fate
+            return readable
+        if handling.redelivered or envelope.crashes:
+            await handling.hold()
+        return await self._attempt(readable, handling)
 
     def _read(self, envelope: Envelope) -> _Readable | Bury:
         if (
@@ -117,6 +180,8 @@ class Execution:
             and envelope.expires_at <= self._services.envelopes.clock.now()
         ):
             return Bury("expired", f"it was to be acted on until {envelope.expires_at.isoformat()}")
+        if envelope.crashes >= self._services.store.crashes_allowed:
+            return Bury("crashed", f"{envelope.crashes} consumers died while they acted on it")
         try:
             topic = self._registry.names[envelope.topic]
         except UnknownTopic as error:
@@ -131,16 +196,17 @@ class Execution:
         except InvalidMessage as error:
             return Bury("invalid", str(error))
 
-    async def _attempt(self, readable: _Readable, envelope: Envelope) -> Fate:
+    async def _attempt(self, readable: _Readable, handling: Handling) -> Fate:
+        envelope = handling.envelope
         retry = definition_of(type(readable.message.body)).retry
         attempt = Attempt(envelope, envelope.queue or "", retry)
         context = self._context(readable.message, attempt)
         process = wrapped(readable.processor.process, self._middleware)
-        self._attempts.add(attempt)
+        handling.attempt = attempt
         try:
-            fate = await _run(process, readable.message, context, self._services.redelivery_delay)
+            fate = await fate_of_attempt(process, readable.message, context, self._services.redelivery_delay)
         finally:
-            self._attempts.discard(attempt)
+            handling.attempt = None
         if not isinstance(fate, Acknowledge):
             return fate
         if not attempt.looked_at_a_job:
@@ -164,65 +230,19 @@ class Execution:
             attempt=attempt,
         )
 
-    async def _apply(self, fate: Fate, envelope: Envelope) -> None:
-        match fate:
-            case Park(delay, counts, _):
-                later = envelope.again(
-                    envelope.queue or "", delay, attempt=envelope.attempt + counts
-                )
-                await self._services.store.send([later])
-            case Bury(reason, detail):
-                await bury(self._services, envelope, reason, detail)
-            case Acknowledge() | GiveBack():
-                return
 
-
-async def _run(
-    process: Process, message: Message[Topic], context: Context, redelivery_delay: timedelta
-) -> Fate:
-    attempt = context.attempt
-    try:
-        with attempt.running():
-            result = await process(message, context)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raised = _heard(error, attempt)
-    else:
-        return fate_of_result(result, attempt.verdict, attempt.detail, redelivery_delay)
-    if raised is None:
-        return GiveBack()
-    return fate_of_error(
-        raised,
-        attempt.verdict,
-        attempt.detail,
-        attempt=message.attempt,
-        retry=attempt.retry,
-        redelivery_delay=redelivery_delay,
+def _warn(attempt: Attempt, grace: timedelta) -> None:
+    log.warning(
+        "code_ignores_stop",
+        topic=attempt.envelope.topic,
+        message_id=str(attempt.envelope.id),
+        reason=attempt.stop_reason,
+        after_s=grace.total_seconds(),
     )
 
 
-def _heard(error: BaseException, attempt: Attempt) -> BaseException | None:
-    """What the processor's code came to, whatever it raised while it was stopped; None: it is to be given back.
-
-    A cancellation of this very task that was no stop of the attempt passes on: the consumer is at its end.
-    """
-    task = asyncio.current_task()
-    if attempt.stop_reason is None:
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error
-        return error
-    if task is not None:
-        task.uncancel()
-    if attempt.stop_reason is StopReason.TIMED_OUT:
-        late = TimeoutError("the attempt took longer than its topic's timeout")
-        late.__cause__ = error
-        return late
-    return None if attempt.verdict in {None, Verdict.PARK} else error
-
-
-def _tell(envelope: Envelope, fate: Fate, seconds: float) -> str:
-    """One line for each attempt; what it came to, in a word."""
+def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:
+    """One line for each attempt."""
     line = log.bind(
         topic=envelope.topic,
         message_id=str(envelope.id),
@@ -234,13 +254,12 @@ def _tell(envelope: Envelope, fate: Fate, seconds: float) -> str:
         line = line.bind(job_id=envelope.job_id)
     match fate:
         case Acknowledge(None):
-            line.info(outcome := "done")
+            line.info("done")
         case Acknowledge(why):
-            line.info(outcome := "settled", why=why)
+            line.info("settled", why=why)
         case Park(delay, _, why):
-            line.info(outcome := "parked", why=why, again_in_s=delay.total_seconds())
+            line.info("parked", why=why, again_in_s=delay.total_seconds())
         case Bury(reason, _):
-            line.warning(outcome := "rejected", reason=reason)
+            line.warning("rejected", reason=reason)
         case GiveBack():
-            line.info(outcome := "given_back")
-    return outcome
+            line.info("given_back")

@@ -22,11 +22,12 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The message comes again after a delay, and the attempt counts or does not."""
+    """The message comes again after a delay, and the attempt counts or does not; `kind` is what is counted."""
 
     delay: timedelta
     counts: bool
     why: str
+    kind: str = "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ def fate_of_result(
     result: object, verdict: Verdict | None, detail: str | None, redelivery_delay: timedelta
 ) -> Fate:
     """Where a message goes whose processor returned."""
-    if verdict is not None:
-        return _of_verdict(verdict, detail)
+    decided = _of_verdict(verdict, detail)
+    if decided is not None:
+        return decided
     match result:
         case Result.ACK:
             return Acknowledge()
@@ -72,23 +74,29 @@ def fate_of_error(
     redelivery_delay: timedelta,
 ) -> Fate:
     """Where a message goes whose processor raised, on this attempt (the first is 1)."""
-    if verdict is not None:
-        return _of_verdict(verdict, detail or str(error))
+    decided = _of_verdict(verdict, detail or str(error))
+    if decided is not None:
+        return decided
     if isinstance(error, Redeliver):
         after = redelivery_delay if error.after is None else error.after
         return Park(after, counts=True, why="redelivered")
     text = error_text(error)
     if attempt < retry.attempts:
         why = f"retried after {what_went_wrong(text)}"
-        return Park(retry.delay_after(attempt), counts=True, why=why)
+        return Park(retry.delay_after(attempt), counts=True, why=why, kind="retried")
     return Bury("failed", text)
 
 
-def _of_verdict(verdict: Verdict, detail: str | None) -> Fate:
+def _of_verdict(verdict: Verdict | None, detail: str | None) -> Fate | None:
+    """What jobs have decided; None: the processor decides."""
     match verdict:
+        case None | Verdict.OPEN:
+            return None
         case Verdict.PARK:
-            return Park(BUSY_DELAY, counts=False, why="its job runs elsewhere")
-        case Verdict.SETTLED:
+            return Park(
+                BUSY_DELAY, counts=False, why=detail or "its job runs elsewhere", kind="busy"
+            )
+        case Verdict.SETTLED | Verdict.AGAIN:
             return Acknowledge(detail or "its job has ended")
         case Verdict.REJECT:
             return Bury("rejected", detail or "its job cannot run")

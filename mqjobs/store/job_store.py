@@ -51,6 +51,7 @@ class JobStore:
         patience: timedelta | None = None,
     ) -> None:
         self.pool = pool
+        self.crashes_allowed = crashes_allowed
         self.patience = patience
         self.wake = wake
         self.tally = Tally()
@@ -246,6 +247,10 @@ class JobStore:
             ),
         )
         self.wake()
+
+    async def let_all_come(self, consumer_id: UUID) -> None:
+        """See `holds.let_all_come`."""
+        await self._write("held messages", lambda each: holds.let_all_come(each, consumer_id))
 
     async def drop_held(self, held_as: int, *, consumer_id: UUID) -> None:
         """See `holds.drop`."""

@@ -56,6 +56,9 @@ TESTED_ELSEWHERE = {
     # A record without an act of its own: whatever is handed it is tested with it.
     "processing/context.py": "runtime/test_execution.py",
     "processing/services.py": "processing/test_job_runner.py",
+    # Parts of the life of a delivery, tested with it.
+    "runtime/course.py": "runtime/test_execution.py",
+    "runtime/handling.py": "runtime/test_execution.py",
     # The two transports do the same, and one suite says so of both.
     "transport/postgres_inbox.py": "transport/test_seam.py",
     "transport/rabbitmq/inbox.py": "transport/test_seam.py",

@@ -60,7 +60,7 @@ async def test_asking_for_it_again_redelivers_the_job(around: Surroundings) -> N
         )
 
     assert (await around.job(child_id)).status is JobStatus.FAILED_REDELIVERED
-    assert attempt.verdict is Verdict.SETTLED
+    assert attempt.verdict is Verdict.AGAIN
 
 
 async def test_no_result_fails_the_job_with_what_was_expected(around: Surroundings) -> None:

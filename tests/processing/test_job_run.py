@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from mqjobs.model.retry import Retry
 from mqjobs.model.status import JobStatus
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.job_run import ERROR_LENGTH, error_text
+from tests.support.envelopes import an_envelope
 from tests.support.surroundings import REDELIVERY_DELAY, Surroundings
 from tests.support.waiting import eventually
 
@@ -71,6 +72,14 @@ async def lose_lease(around: Surroundings, job: Job) -> None:
     await around.pool.execute("UPDATE mqjobs.job SET lease = lease + 1 WHERE id = $1", job.id)
 
 
+def stop(around: Surroundings, job: Job, attempt: Attempt, reason: StopReason) -> None:
+    """The run alone is stopped, or all of its attempt, as it would be for this reason."""
+    if reason in {StopReason.INTERRUPTED, StopReason.LEASE_LOST}:
+        around.services.runs.stop(job.id, job.lease, reason)
+    else:
+        attempt.stop(reason)
+
+
 async def stopped_while_running(
     around: Surroundings, reason: StopReason, retry: Retry | None = None
 ) -> tuple[Job, Attempt]:
@@ -79,9 +88,9 @@ async def stopped_while_running(
     attempt = around.attempt(retry=retry)
     async with execution(around, job, attempt, asyncio.Event().wait) as task:
         await eventually(lambda: job.id in around.services.runs.leases())
-        attempt.stop(reason)
+        stop(around, job, attempt, reason)
         await asyncio.wait([task], timeout=10)
-        assert task.cancelled()
+        assert task.cancelled() or task.result() is None
     return await around.job(job.id), attempt
 
 
@@ -94,7 +103,7 @@ async def test_true_is_success_and_the_processor_decides_about_the_message(
 
     written = await around.job(job.id)
     assert (written.status, written.progress, written.error) == (JobStatus.SUCCESS, 1, None)
-    assert attempt.verdict is None
+    assert attempt.verdict is Verdict.OPEN
 
 
 async def test_false_is_failed_and_says_so_where_the_message_is_rejected(
@@ -105,7 +114,7 @@ async def test_false_is_failed_and_says_so_where_the_message_is_rejected(
     assert await around.run(job, attempt).execute(returning(value=False)) is False
 
     assert (await around.job(job.id)).status is JobStatus.FAILED
-    assert attempt.verdict is None
+    assert attempt.verdict is Verdict.OPEN
     assert attempt.detail == f"job {job.id} 'work' failed: returned False"
 
 
@@ -152,7 +161,7 @@ async def test_an_exception_with_attempts_left_brings_the_message_again_after_th
     [again] = await around.outbox()
     assert (again["message_id"], again["attempt"]) == (attempt.envelope.id, 2)
     assert timedelta(seconds=25) < again["wait"] <= timedelta(seconds=30)
-    assert attempt.verdict is Verdict.SETTLED
+    assert attempt.verdict is Verdict.AGAIN
 
 
 @pytest.mark.parametrize(("asked", "wait"), [(None, REDELIVERY_DELAY), (60, timedelta(minutes=1))])
@@ -167,7 +176,7 @@ async def test_a_job_that_asks_for_redelivery_comes_again_after_its_own_or_the_u
     assert (await around.job(job.id)).status is JobStatus.FAILED_REDELIVERED
     [again] = await around.outbox()
     assert wait - timedelta(seconds=5) < again["wait"] <= wait
-    assert attempt.verdict is Verdict.SETTLED
+    assert attempt.verdict is Verdict.AGAIN
 
 
 async def test_an_interrupted_run_is_cancelled(around: Surroundings) -> None:
@@ -204,7 +213,7 @@ async def test_a_run_whose_lease_is_lost_writes_nothing(around: Surroundings) ->
     async with execution(around, job, attempt, asyncio.Event().wait) as task:
         await eventually(lambda: job.id in around.services.runs.leases())
         await lose_lease(around, job)
-        attempt.stop(StopReason.LEASE_LOST)
+        around.services.runs.stop(job.id, job.lease, StopReason.LEASE_LOST)
         await asyncio.wait([task], timeout=10)
         assert task.cancelled()
 
@@ -219,7 +228,7 @@ async def test_a_run_whose_lease_was_believed_lost_is_given_back(around: Surroun
     assert (job.status, job.attempt) == (JobStatus.FAILED_REDELIVERED, 0)
     [again] = await around.outbox()
     assert again["message_id"] == attempt.envelope.id
-    assert attempt.verdict is Verdict.SETTLED
+    assert attempt.verdict is Verdict.AGAIN
 
 
 async def test_a_claim_that_was_granted_when_the_others_may_run_the_job_is_not_used(
@@ -238,7 +247,6 @@ async def test_a_claim_that_was_granted_when_the_others_may_run_the_job_is_not_u
 
     assert not calls
     assert (await around.job(job.id)).status is JobStatus.FAILED_REDELIVERED
-    assert attempt.stop_reason is StopReason.LEASE_LOST
 
 
 async def test_a_run_in_which_another_one_lost_its_lease_is_finished(around: Surroundings) -> None:
@@ -345,17 +353,19 @@ async def test_code_that_answers_a_stop_with_an_error_of_its_own_was_stopped_all
 
     async with execution(around, job, attempt, call) as task:
         await eventually(lambda: job.id in around.services.runs.leases())
-        attempt.stop(reason)
+        stop(around, job, attempt, reason)
         await asyncio.wait([task], timeout=10)
-        assert isinstance(task.exception(), ConnectionError)
+        if reason is StopReason.INTERRUPTED:
+            assert task.result() is None
+        else:
+            assert isinstance(task.exception(), ConnectionError)
 
     status = (await around.job(job.id)).status
     expected = {
-        StopReason.SHUTDOWN: JobStatus.FAILED_REDELIVERED,
-        StopReason.INTERRUPTED: JobStatus.CANCELLED,
+        StopReason.SHUTDOWN: (JobStatus.FAILED_REDELIVERED, Verdict.AGAIN),
+        StopReason.INTERRUPTED: (JobStatus.CANCELLED, Verdict.SETTLED),
     }
-    assert status is expected[reason]
-    assert attempt.verdict is Verdict.SETTLED
+    assert (status, attempt.verdict) == expected[reason]
 
 
 async def test_code_that_ends_in_peace_after_a_stop_has_its_own_outcome(
@@ -379,9 +389,7 @@ async def test_code_that_ends_in_peace_after_a_stop_has_its_own_outcome(
     assert (await around.job(job.id)).status is JobStatus.SUCCESS
 
 
-@pytest.mark.parametrize(
-    "reason", [StopReason.SHUTDOWN, StopReason.INTERRUPTED, StopReason.TIMED_OUT]
-)
+@pytest.mark.parametrize("reason", [StopReason.SHUTDOWN, StopReason.TIMED_OUT])
 async def test_an_outcome_that_is_being_written_when_a_stop_comes_is_written_all_the_same(
     around: Surroundings, reason: StopReason
 ) -> None:
@@ -438,3 +446,92 @@ async def test_an_error_that_postgresql_cannot_keep_is_kept_readable(
     written = await around.job(job.id)
     assert written.status is JobStatus.FAILED
     assert (written.error or "").endswith("FileNotFoundError: caf\\udce9\\0.txt\n")
+
+
+async def test_an_interrupt_of_one_job_of_an_attempt_leaves_the_others_as_they_are(
+    around: Surroundings,
+) -> None:
+    one, two, attempt = await around.claimed("one"), await around.claimed("two"), around.attempt()
+    go_on = asyncio.Event()
+
+    async def wait() -> bool:
+        return await go_on.wait()
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(around.run(one, attempt).execute(asyncio.Event().wait))
+        second = group.create_task(around.run(two, attempt).execute(wait))
+        await eventually(lambda: len(around.services.runs.leases()) == 2)
+        around.services.runs.stop(one.id, one.lease, StopReason.INTERRUPTED)
+        await asyncio.wait([first], timeout=10)
+        go_on.set()
+
+    assert (first.result(), second.result()) == (None, True)
+    assert (await around.job(one.id)).status is JobStatus.CANCELLED
+    assert (await around.job(two.id)).status is JobStatus.SUCCESS
+    assert attempt.verdict is Verdict.OPEN
+
+
+async def test_a_job_that_runs_after_an_interrupted_one_of_its_attempt_can_fail_by_itself(
+    around: Surroundings,
+) -> None:
+    one, two, attempt = await around.claimed("one"), await around.claimed("two"), around.attempt()
+
+    async def both() -> object:
+        await around.run(one, attempt).execute(asyncio.Event().wait)
+        return await around.run(two, attempt).execute(raising(ValueError("no")))
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        task = group.create_task(suppressed(both))
+        await eventually(lambda: one.id in around.services.runs.leases())
+        around.services.runs.stop(one.id, one.lease, StopReason.INTERRUPTED)
+        await task
+
+    failed = await around.job(two.id)
+    assert failed.status is JobStatus.FAILED
+    assert "ValueError: no" in (failed.error or "")
+    assert attempt.verdict is Verdict.REJECT
+
+
+async def suppressed(call: Call) -> None:
+    with suppress(ValueError):
+        await call()
+
+
+async def test_an_outcome_whose_data_cannot_be_written_is_a_failure_that_says_so(
+    around: Surroundings,
+) -> None:
+    job = await around.claimed()
+    attempt = around.attempt(an_envelope("tests.work", attempt=2**40))
+
+    with pytest.raises(Redeliver):
+        await around.run(job, attempt).execute(raising(Redeliver()))
+
+    written = await around.job(job.id)
+    assert written.status is JobStatus.FAILED
+    assert "its outcome (failed_redelivered) could not be written" in (written.error or "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (StopReason.INTERRUPTED, JobStatus.CANCELLED),
+        (StopReason.TIMED_OUT, JobStatus.FAILED),
+        (StopReason.SHUTDOWN, JobStatus.FAILED_REDELIVERED),
+    ],
+)
+async def test_a_run_that_is_taken_away_from_its_code_goes_where_it_would_and_the_code_writes_nothing(
+    around: Surroundings, reason: StopReason, status: JobStatus
+) -> None:
+    job, attempt = await around.claimed(), around.attempt()
+
+    async def call() -> bool:
+        [held] = around.services.runs.of(attempt)
+        assert held.take_away is not None
+        await held.take_away(reason)
+        return True
+
+    with pytest.raises(LeaseLost):
+        await around.run(job, attempt).execute(call)
+
+    written = await around.job(job.id)
+    assert (written.status, written.lease) == (status, job.lease + 1)

@@ -332,7 +332,7 @@ async def test_what_a_stop_interrupts_is_given_back_and_comes_again_as_it_was(
     await stopped(desk, act)
 
     again = await desk.next_delivery()
-    assert (again.envelope.attempt, again.redelivered) == (1, True)
+    assert (again.envelope.attempt, again.redelivered) == (1, False)
 
 
 async def test_what_ends_in_peace_after_a_stop_has_its_own_result(desk: Desk) -> None:

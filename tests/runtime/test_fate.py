@@ -24,7 +24,8 @@ DELAY = timedelta(seconds=10)
 THRICE = Retry(attempts=3, delay=2)
 
 VERDICTS = [
-    (Verdict.PARK, Park(BUSY_DELAY, counts=False, why="its job runs elsewhere")),
+    (Verdict.PARK, Park(BUSY_DELAY, counts=False, why="why", kind="busy")),
+    (Verdict.AGAIN, Acknowledge("why")),
     (Verdict.SETTLED, Acknowledge("why")),
     (Verdict.REJECT, Bury("rejected", "why")),
 ]
@@ -105,7 +106,7 @@ def test_a_processor_that_asks_for_redelivery_gets_it_at_its_own_or_the_usual_de
 
 def test_an_error_parks_the_message_while_attempts_are_left() -> None:
     assert of_error(ValueError("boom"), attempt=2) == Park(
-        timedelta(seconds=4), counts=True, why="retried after ValueError: boom"
+        timedelta(seconds=4), counts=True, why="retried after ValueError: boom", kind="retried"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from mqjobs.model.outcome import StopReason
-from mqjobs.processing.attempt import Attempt
+from mqjobs.processing.attempt import HeldRun
 from mqjobs.runtime.heartbeat import Heartbeat
 from mqjobs.store.consumers import ConsumerInfo
 from mqjobs.store.own_connection import OwnConnection
@@ -45,18 +45,19 @@ async def going_on(loop: Coroutine[Any, Any, None], stop: asyncio.Event) -> Asyn
 
 
 @asynccontextmanager
-async def a_run(around: Surroundings, name: str = "work") -> AsyncIterator[tuple[int, Attempt]]:
-    """A job whose code runs here: its id and attempt."""
-    job, attempt = await around.claimed(name), around.attempt()
+async def a_run(around: Surroundings, name: str = "work") -> AsyncIterator[tuple[int, HeldRun]]:
+    """A job whose code runs here: its id and its run."""
+    job, attempt, held = await around.claimed(name), around.attempt(), list[HeldRun]()
 
     async def run() -> None:
-        with attempt.running(), around.services.runs.held(job.id, job.lease, attempt):
+        with attempt.running(), around.services.runs.held(job.id, job.lease, attempt) as each:
+            held.append(each)
             await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as group:
         running = group.create_task(run())
         await eventually(lambda: job.id in around.services.runs.leases())
-        yield job.id, attempt
+        yield job.id, held[0]
         running.cancel()
 
 
