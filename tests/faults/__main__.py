@@ -56,6 +56,9 @@ def run(
     chosen = [name for name in faults.split(",") if name]
     if unknown := set(chosen) - set(FAULTS):
         raise click.UsageError(f"no fault {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    for server in ("broker-", "database-"):
+        if len(both := [name for name in chosen if name.startswith(server)]) > 1:
+            raise click.UsageError(f"{' and '.join(both)} are harm to one server: choose one")
     numbers = _run(Wish(duration, seed, rate, chosen), broker, folder)
     if keeps:
         keep(numbers, NUMBERS)

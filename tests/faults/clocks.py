@@ -10,13 +10,14 @@ JUMPS_EVERY = 2.0
 
 PROGRAM = f"""
 import datetime
+import os
 import time
 
 _time, _monotonic, _datetime = time.time, time.monotonic, datetime.datetime
 
 
 def _offset():
-    return (0, {STEP}, -{STEP})[int(_monotonic() / {JUMPS_EVERY}) % 3]
+    return (0, {STEP}, -{STEP})[(int(_monotonic() / {JUMPS_EVERY}) + os.getpid()) % 3]
 
 
 class _Kind(type):

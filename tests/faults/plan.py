@@ -28,7 +28,11 @@ DEFAULT = ("kill", "freeze")
 
 LONG: Sequence[tuple[str, Sequence[str], float]] = (
     ("rabbitmq", ("kill",), 600),
-    ("rabbitmq", ("kill", "freeze"), 600),
-    ("postgres", ("kill", "freeze"), 600),
+    ("rabbitmq", ("kill", "freeze"), 480),
+    ("postgres", ("kill", "freeze"), 480),
+    ("rabbitmq", ("kill", "broker-restart", "database-cut"), 240),
+    ("rabbitmq", ("kill", "broker-close", "database-restart"), 240),
+    ("rabbitmq", ("kill", "relay-kill", "broker-kill", "database-kill"), 240),
+    ("rabbitmq", ("kill", "freeze", "broker-reset", "database-reset"), 240),
 )
 """The runs of a long test: over which broker, under which faults, for how many seconds."""
