@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mqjobs.app.cli.choosing import Chosen, chosen, counted
-from mqjobs.app.cli.failures import Exit, Failure
+from mqjobs.app.cli.failures import Failure
 from mqjobs.app.cli.flags import without_asking
 from mqjobs.app.cli.office import Office, in_office
 from mqjobs.app.cli.output import confirm, show
 from mqjobs.app.cli.setup import DATABASE, Setup, with_setup
+from mqjobs.app.exits import Exit
 from mqjobs.model.errors import JobError, MessageError
 from mqjobs.store.dead_letters import Replayed
 

@@ -54,6 +54,7 @@ class AmqpTransport:
         self._levels = QUORUM_LEVELS if self._queue_type == "quorum" else CLASSIC_LEVELS
         self._topics: defaultdict[str, set[str]] = defaultdict(set)
         self._inboxes: set[AmqpInbox] = set()
+        self._tally = Tally()
         self._publisher = AmqpPublisher(connection, exchange, self._levels)
         log.info(
             "queue_type_chosen",
@@ -69,6 +70,7 @@ class AmqpTransport:
 
     def count_in(self, tally: Tally) -> None:
         """The connections that it loses are counted here."""
+        self._tally = tally
         self._connection.count_in(tally)
 
     @property
@@ -163,6 +165,7 @@ class AmqpTransport:
         """Take deliveries from these queues, over a connection of its own."""
         log.debug("inbox_opened", queues=list(queues), consumer_id=str(consumer_id))
         connection = self._connection_for_inbox()
+        connection.count_in(self._tally)
         inbox = AmqpInbox(
             connection,
             queues,
