@@ -114,6 +114,7 @@ class Consumer:
             in_background(pauses.follow(inbox, stop, self.pace.watch_interval)),
             asyncio.TaskGroup() as group,
         ):
+            self.consuming.set()
             taking = group.create_task(self._take(inbox, stop), name="mqjobs take")
             with self._giving_back():
                 await stop.wait()

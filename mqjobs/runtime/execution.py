@@ -14,7 +14,7 @@ from mqjobs.model.errors import DatabaseUnavailable, InvalidMessage, UnknownTopi
 from mqjobs.model.message import Envelope, Message
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.result import Result
-from mqjobs.model.tally import Count
+from mqjobs.model.tally import Count, Measure
 from mqjobs.model.topic import Topic, definition_of
 from mqjobs.processing.attempt import Attempt, Verdict
 from mqjobs.processing.context import Context
@@ -126,6 +126,11 @@ class Execution:
                 after_s=round(handling.lasts_for.total_seconds(), 1),
             )
 
+    @property
+    def running(self) -> int:
+        """How many attempts run."""
+        return len(self._attempts())
+
     def _attempts(self) -> list[Attempt]:
         return [each.attempt for each in self._handlings.values() if each.attempt is not None]
 
@@ -158,7 +163,12 @@ class Execution:
             log.exception("not_settled", topic=envelope.topic, message_id=str(envelope.id))
             fate = Bury("not_settled", error_text(error))
             await handling.settle_bare(fate)
-        _tell(envelope, fate, time.monotonic() - began)
+        self._note(envelope, fate, time.monotonic() - began)
+
+    def _note(self, envelope: Envelope, fate: Fate, seconds: float) -> None:
+        outcome = _tell(envelope, fate, seconds)
+        self._services.tally.add(Count.ATTEMPTS, kind=outcome)
+        self._services.tally.observe(Measure.ATTEMPT_SECONDS, seconds, kind=outcome)
 
     async def _wait_for_the_other(self, handling: Handling) -> Fate:
         """The channel was lost on which the message came first, or somebody sent it twice."""
@@ -241,8 +251,8 @@ def _warn(attempt: Attempt, grace: timedelta) -> None:
     )
 
 
-def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:
-    """One line for each attempt."""
+def _tell(envelope: Envelope, fate: Fate, seconds: float) -> str:
+    """One line for each attempt; what it came to, in a word."""
     line = log.bind(
         topic=envelope.topic,
         message_id=str(envelope.id),
@@ -254,12 +264,13 @@ def _tell(envelope: Envelope, fate: Fate, seconds: float) -> None:
         line = line.bind(job_id=envelope.job_id)
     match fate:
         case Acknowledge(None):
-            line.info("done")
+            line.info(outcome := "done")
         case Acknowledge(why):
-            line.info("settled", why=why)
+            line.info(outcome := "settled", why=why)
         case Park(delay, _, why):
-            line.info("parked", why=why, again_in_s=delay.total_seconds())
+            line.info(outcome := "parked", why=why, again_in_s=delay.total_seconds())
         case Bury(reason, _):
-            line.warning("rejected", reason=reason)
+            line.warning(outcome := "rejected", reason=reason)
         case GiveBack():
-            line.info("given_back")
+            line.info(outcome := "given_back")
+    return outcome
