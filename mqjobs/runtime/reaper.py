@@ -65,7 +65,7 @@ def tell_reaped(reaped: Reaped, tally: Tally) -> None:
     }
     log.warning("reaped", consumers=reaped.consumers, **jobs)
     for job_id in reaped.failed_jobs:
-        log.error("job_failed", job_id=job_id, reason="consumer_died")
+        log.error("job_failed", job_id=job_id, reason="crashed")
     for kind, count in jobs.items():
         if count:
             tally.add(Count.REAPED, count, kind=kind)

@@ -150,4 +150,4 @@ def _is_given_up(row: asyncpg.Record) -> bool:
 
 
 def _letter(row: asyncpg.Record) -> DeadLetter:
-    return DeadLetter(next_message(row), "consumer_died", row["error"])
+    return DeadLetter(next_message(row), "crashed", row["error"])

@@ -116,6 +116,21 @@ async def test_no_hot_statement_looks_at_rows_that_it_is_not_about(connection: C
     assert not too_many, "\n".join(f"{name}: {plan}" for name, plan in too_many.items())
 
 
+async def test_who_takes_from_an_empty_slot_does_not_walk_all_that_is_due_in_the_others(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        "INSERT INTO mqjobs.message (message_id, topic, queue, body, priority)"
+        " SELECT gen_random_uuid(), 't', 'q', '', 2 FROM generate_series(1, 100000)"
+    )
+    await connection.execute("ANALYZE mqjobs.message")
+    slots = ["q", "other"] * 5, [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+
+    plan = await explained(connection, Hot(queues.SQL["take_messages"], (*slots, NOBODY, 10), 0))
+
+    assert max(looked_at(plan)) <= 40, json.dumps(plan, indent=1)
+
+
 def test_every_statement_that_reads_the_outbox_by_time_says_what_its_index_asks_for() -> None:
     for statement in ("due", "oldest_due"):
         assert re.search(r"\bid > 0\b", outbox.SQL[statement])
