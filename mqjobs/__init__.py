@@ -11,6 +11,7 @@ from mqjobs.model.message import Message, Outgoing, Sent
 from mqjobs.model.priority import Priority
 from mqjobs.model.result import Result
 from mqjobs.model.retry import Retry
+from mqjobs.model.secrets import Secret
 from mqjobs.model.status import JobStatus
 from mqjobs.model.stopped import RootJobStopped
 from mqjobs.model.topic import Topic
@@ -44,6 +45,7 @@ __all__ = [
     "Retry",
     "RootJobStopped",
     "RunningJob",
+    "Secret",
     "Sent",
     "Settings",
     "Topic",

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from mqjobs.model.errors import InvalidMessage
 from mqjobs.model.job import is_storable
 from mqjobs.model.message import Envelope, Message, Outgoing
 from mqjobs.model.priority import Priority
+from mqjobs.model.secrets import MASK, is_secret, mark_of, secret_paths
 from mqjobs.model.topic import Topic, definition_of
 from mqjobs.store.clock import DatabaseClock
 
@@ -43,7 +44,10 @@ class EnvelopeMaker:
             body=self._json(definition.name, outgoing.body),
             priority=_priority(definition.name, outgoing.priority, definition.priority),
             sent_at=now,
-            headers=_checked_headers(definition.name, outgoing.headers),
+            headers={
+                **_checked_headers(definition.name, outgoing.headers),
+                **mark_of(type(outgoing.body)),
+            },
             job_id=job_id,
             expires_at=None if expires_in is None else now + expires_in,
             delay=_duration("delay", definition.name, outgoing.delay) or timedelta(0),
@@ -56,6 +60,11 @@ class EnvelopeMaker:
             raise InvalidMessage(
                 f"a message of {topic} cannot be written as JSON: {error}"
             ) from None
+        if secret_paths(type(body)) and f'"{MASK}"'.encode() in text:
+            raise InvalidMessage(
+                f"a message of {topic} would carry asterisks in place of a secret: "
+                "write the field as mqjobs.Secret instead of pydantic's SecretStr"
+            )
         if len(text) > self._max_bytes:
             raise InvalidMessage(
                 f"a message of {topic} has {len(text)} bytes, {self._max_bytes} are allowed: send a reference to "
@@ -72,7 +81,7 @@ def body_of(topic: type[Topic], fields: Mapping[str, Any] | bytes | str) -> Topi
         return topic.model_validate_json(json.dumps(fields))
     except ValidationError as error:
         raise InvalidMessage(
-            f"the body is not a message of {definition_of(topic).name}: {_what_is_wrong(error)}"
+            f"the body is not a message of {definition_of(topic).name}: {_what_is_wrong(error, topic)}"
         ) from None
     except Exception as error:  # a validator of the topic's own may raise anything
         raise InvalidMessage(
@@ -102,15 +111,18 @@ def _outgoing(message: object) -> Outgoing:
     raise InvalidMessage(f"{message!r:.200} is not a message: give an instance of a Topic class")
 
 
-def _what_is_wrong(error: ValidationError) -> str:
+def _what_is_wrong(error: ValidationError, topic: type[Topic]) -> str:
     details = error.errors(include_url=False, include_input=False)
-    faults = [
-        f"field {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        if fault["loc"]
-        else fault["msg"]
-        for fault in details[:5]
-    ]
+    faults = [_fault(topic, fault["loc"], fault["msg"]) for fault in details[:5]]
     return "; ".join(faults) + (f"; and {len(details) - 5} more" if len(details) > 5 else "")
+
+
+def _fault(topic: type[Topic], place: Sequence[str | int], says: str) -> str:
+    if not place:
+        return says
+    # A validator of the topic's own may quote what it was given.
+    said = "the secret breaks a rule" if is_secret(topic, place) else says
+    return f"field {'.'.join(str(part) for part in place)}: {said}"
 
 
 def _priority(topic: str, given: Priority | int | None, default: Priority) -> Priority:

@@ -45,6 +45,7 @@ PUBLIC = {
     "Retry",
     "RootJobStopped",
     "RunningJob",
+    "Secret",
     "Sent",
     "Settings",
     "Topic",

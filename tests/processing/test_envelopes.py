@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, SecretStr, field_serializer, field_validator
 
 from mqjobs.model.errors import ConfigurationError, InvalidMessage
 from mqjobs.model.message import Outgoing
 from mqjobs.model.priority import Priority
+from mqjobs.model.secrets import Secret, without_secrets
 from mqjobs.model.topic import Topic
 from mqjobs.processing.envelopes import EnvelopeMaker, body_of, open_envelope
 from mqjobs.store.clock import DatabaseClock
@@ -28,6 +29,25 @@ class Rich(Topic, name="tests.rich", priority=Priority.LOW):
     price: Decimal = Decimal("1.10")
     tags: tuple[str, ...] = ()
     renamed: int = Field(1, alias="re-named")
+
+
+class Login(Topic, name="tests.login"):
+    """Has a secret."""
+
+    token: Secret
+
+    @field_validator("token")
+    @classmethod
+    def begin_with_t(cls, token: SecretStr) -> SecretStr:
+        if not token.get_secret_value().startswith("t"):
+            raise ValueError(f"{token.get_secret_value()} has to begin with t")
+        return token
+
+
+class Masked(Topic, name="tests.masked"):
+    """Has a secret of a kind that does not travel."""
+
+    token: SecretStr
 
 
 class Nameless(Topic):
@@ -205,3 +225,26 @@ def test_whatever_comes_in_is_a_message_or_invalid(body: bytes) -> None:
     except InvalidMessage:
         return
     assert isinstance(message, Rich)
+
+
+def test_a_secret_travels_as_it_is_and_the_message_says_not_to_show_it() -> None:
+    envelope = MAKER.seal(Login(token=SecretStr("t-marked")))
+    message = open_envelope(envelope, Login)
+    assert isinstance(message.body, Login)
+    assert message.body.token.get_secret_value() == "t-marked"
+    assert without_secrets(envelope).body == b'{"token": "**********"}'
+    assert "marked" not in repr(message)
+
+
+def test_an_error_does_not_quote_a_secret() -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        body_of(Login, '{"token": "marked"}')
+    assert str(refused.value).endswith("field token: the secret breaks a rule")
+    with pytest.raises(InvalidMessage) as refused:
+        body_of(Login, '{"token": {"a": "marked"}}')
+    assert "marked" not in str(refused.value)
+
+
+def test_asterisks_are_not_sent_in_place_of_a_secret() -> None:
+    with pytest.raises(InvalidMessage, match=r"write the field as mqjobs\.Secret"):
+        MAKER.seal(Masked(token=SecretStr("marked")))

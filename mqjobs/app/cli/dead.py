@@ -1,6 +1,7 @@
 """mqjobs dead: the messages that nobody could handle."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +34,8 @@ def dead() -> None:
 @with_setup(*DATABASE)
 def list_letters(setup: Setup, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List dead letters, the newest first."""
-    found = in_office(setup.settings, lambda office: office.dead.list(limit=limit, **wanted))
+    read = in_office(setup.settings, lambda office: office.dead.list(limit=limit, **wanted))
+    found = [_shown(setup, letter) for letter in read]
     if as_json:
         show_json(found)
     elif not found:
@@ -42,6 +44,10 @@ def list_letters(setup: Setup, /, limit: int, as_json: bool, **wanted: Any) -> N
         _show_listing(found, datetime.now(UTC))
         if len(found) == limit:
             show(quiet(f"there may be more: --before {found[-1].id}"))
+
+
+def _shown(setup: Setup, letter: KeptLetter) -> KeptLetter:
+    return replace(letter, envelope=setup.shown(letter.envelope))
 
 
 def _show_listing(letters: Sequence[KeptLetter], now: datetime) -> None:
@@ -67,7 +73,7 @@ def _show_listing(letters: Sequence[KeptLetter], now: datetime) -> None:
 @with_setup(*DATABASE)
 def show_letter(setup: Setup, letter_id: int, as_json: bool) -> None:
     """Show a dead letter: the message, and why it died."""
-    letter = in_office(setup.settings, lambda office: office.dead.get(letter_id))
+    letter = _shown(setup, in_office(setup.settings, lambda office: office.dead.get(letter_id)))
     if as_json:
         show_json(letter)
         return

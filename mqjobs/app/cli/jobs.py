@@ -1,6 +1,7 @@
 """mqjobs jobs: what operators see of jobs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -85,7 +86,8 @@ def show_job(setup: Setup, job_id: int, as_json: bool) -> None:
             return job, ()
         return job, await office.jobs.dependents(job_id, limit=DEPENDENTS_SHOWN)
 
-    job, dependents = in_office(setup.settings, read)
+    job, waiting = in_office(setup.settings, read)
+    dependents = [replace(one, envelope=setup.shown(one.envelope)) for one in waiting]
     now = datetime.now(UTC)
     if as_json:
         show_json({"job": job, "dependents": dependents})

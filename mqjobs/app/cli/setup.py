@@ -17,6 +17,8 @@ from mqjobs.app.cli.flags import CommandT, setting_flag, variables_of
 from mqjobs.app.logging import configure_logging
 from mqjobs.app.settings import OF_FLAGS, PREFIX, Settings, read_settings
 from mqjobs.model.errors import ConfigurationError
+from mqjobs.model.message import Envelope
+from mqjobs.model.secrets import without_secrets
 
 ParametersT = ParamSpec("ParametersT")
 AnswerT = TypeVar("AnswerT")
@@ -39,6 +41,11 @@ class Setup:
         if self.app_name is None:
             raise ConfigurationError(f"no app is named\n{WAYS}")
         return self.app
+
+    def shown(self, envelope: Envelope) -> Envelope:
+        """The message without its secrets."""
+        known = envelope.topic in self.app.names
+        return without_secrets(envelope, self.app.names[envelope.topic] if known else None)
 
 
 def with_setup(

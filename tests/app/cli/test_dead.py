@@ -68,3 +68,23 @@ async def test_what_is_meant_has_to_be_said(shell: Shell, command: str) -> None:
         ran = await shell("dead", command, *words)
         assert (ran.code, ran.out) == (2, "")
         assert "--all" in ran.err
+
+
+async def test_secrets_are_not_shown_with_and_without_their_class(
+    shell: Shell, stored: StoredJobs
+) -> None:
+    body = b'{"amount": 3, "token": "marked"}'
+    known = an_envelope("shop.paid", body=body)
+    marked = an_envelope("other.paid", body=body, headers={"mqjobs-secret": '[["token"]]'})
+    letters = [await stored.bury(known), await stored.bury(marked)]
+    with (shell.folder / "shop.py").open("a") as app:
+        app.write(
+            "from mqjobs import Secret\n\n\nclass Paid(Topic, name='shop.paid'):\n"
+            "    amount: int\n    token: Secret\n\n\napp.sends(Paid)\n"
+        )
+
+    for words in (["list", "--json"], *(["show", str(letter)] for letter in letters)):
+        ran = await shell("dead", *words)
+        assert "marked" not in ran.out + ran.err
+        assert '"token": "**********"' in ran.out
+        assert '"amount": 3' in ran.out
