@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers
 ARGS   ?=
 QUICK  ?=
+MIDDLE ?=
 
 DEMO := $(BIN)/python -m consumers.demo
 
@@ -51,9 +53,13 @@ guards: $(STAMP) ## remove each guard of a promise in turn, and see that a test 
 	@$(BIN)/python -m tests.support.servers install
 	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m tests.guards $(ARGS)
 
-bench: $(STAMP) ## measure against aio-pika, and write docs/performance.md (QUICK=1: less, printed only)
+bench: $(PEERS) ## measure beside peers, and write docs/performance.md (QUICK=1 or MIDDLE=1: less, printed only)
 	@$(BIN)/python -m tests.support.servers install
-	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m benchmarks run $(if $(QUICK),--quick) $(ARGS)
+	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m benchmarks run --extent $(if $(QUICK),quick,$(if $(MIDDLE),middle,full)) $(ARGS)
+
+profile: $(PEERS) ## show where the time of one consumer goes (ARGS='--rows 1,3 --top 40')
+	@$(BIN)/python -m tests.support.servers install
+	@$(BIN)/python -m tests.support.servers run -- $(BIN)/python -m benchmarks profile $(ARGS)
 
 TORTURE := $(if $(LONG),long,run $(if $(DURATION),--duration $(DURATION)) $(if $(FAULTS),--faults $(FAULTS)) \
 	$(if $(filter-out rabbitmq,$(BROKER)),--broker $(BROKER)) $(if $(REPORT),--keep))
@@ -74,4 +80,8 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --editable '.[embedded,dashboard,metrics,tracing,speed]' --group dev
+	@touch $@
+
+$(PEERS): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --group bench
 	@touch $@

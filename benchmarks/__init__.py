@@ -1,1 +1,1 @@
-"""How fast mqjobs is, beside a loop over aio-pika that does the same work: `python -m benchmarks run`."""
+"""How fast mqjobs is, beside its peers and on the same work: `python -m benchmarks run`."""

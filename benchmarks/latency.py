@@ -9,19 +9,10 @@ from typing import Any
 from aio_pika.abc import AbstractIncomingMessage
 
 from benchmarks.figures import percentile
-from benchmarks.peer import contents, message_of, opened
-from benchmarks.place import DEFAULTS, Place, consuming
-from benchmarks.work import Note, bodies
+from benchmarks.peers.aio_pika import contents, message_of, opened
+from benchmarks.place import DEFAULTS, Place, consuming, warm_up
+from benchmarks.work import Note, Watched, bodies, nothing
 from mqjobs import Context, Message, Processor, Result, Topic
-from mqjobs.processing.job_runner import JobRunner
-from mqjobs.processing.running_job import RunningJob
-
-
-class Watched(Note, name="bench.watched"):
-    """The same body, of a message with which a root job is born."""
-
-    def job_name(self) -> str:
-        return f"bench:{self.number}"
 
 
 class Stopwatch:
@@ -41,8 +32,8 @@ class Stopwatch:
 
     async def times(self, size: int, send: Callable[[int], Awaitable[object]]) -> dict[str, float]:
         """Of so many messages, after a warm-up."""
-        warm_up = size // 10
-        taken = [await self._time(number, send) for number in range(warm_up + size)][warm_up:]
+        before = warm_up(size)
+        taken = [await self._time(number, send) for number in range(before + size)][before:]
         return {"p50, ms": percentile(taken, 50), "p99, ms": percentile(taken, 99)}
 
     async def _time(self, number: int, send: Callable[[int], Awaitable[object]]) -> float:
@@ -64,30 +55,26 @@ class TimedProcessor(Processor):
     async def process(self, message: Message[Any], context: Context) -> Result:
         self._stopwatch.arrived()
         if message.body.job_name() is not None:
-            await context.jobs.run_unique_by_message(message, _nothing)
+            await context.jobs.run_unique_by_message(message, nothing)
         self._stopwatch.done()
         return Result.ACK
 
 
-async def _nothing(runner: JobRunner, job: RunningJob) -> bool:
-    return True
-
-
-async def mqjobs_latency(place: Place, size: int, topic: type[Note] = Note) -> dict[str, float]:
+async def run(place: Place, size: int, topic: type[Note] = Note) -> dict[str, float]:
     """A plain message, or one of another topic."""
     stopwatch = Stopwatch()
     app = place.app(TimedProcessor(topic, stopwatch), settings=DEFAULTS)
-    notes = bodies(topic, size + size // 10)
+    notes = bodies(topic, warm_up(size) + size)
     async with app.open() as mq, consuming(app):
         return await stopwatch.times(size, lambda number: mq.producer.send(notes[number]))
 
 
-async def mqjobs_job_latency(place: Place, size: int) -> dict[str, float]:
+async def run_with_job(place: Place, size: int) -> dict[str, float]:
     """A message with which a root job is born."""
-    return await mqjobs_latency(place, size, Watched)
+    return await run(place, size, Watched)
 
 
-async def peer_latency(place: Place, size: int) -> dict[str, float]:
+async def run_aio_pika(place: Place, size: int) -> dict[str, float]:
     """A message that aio-pika publishes, confirmed, and hands to a callback."""
     stopwatch = Stopwatch()
 
@@ -98,7 +85,7 @@ async def peer_latency(place: Place, size: int) -> dict[str, float]:
 
     async with opened(place) as (channel, queue):
         await queue.consume(called)
-        notes = contents(size + size // 10)
+        notes = contents(warm_up(size) + size)
         return await stopwatch.times(
             size,
             lambda number: channel.default_exchange.publish(message_of(notes[number]), queue.name),

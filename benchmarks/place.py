@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from benchmarks.tally import Profiler, Tally
 from mqjobs import App, Processor, Settings
 from mqjobs.app.logging import configure_logging
 from mqjobs.app.opening import consumer
@@ -18,11 +19,17 @@ from tests.support.databases import create_template, drop, url_of
 from tests.support.waiting import eventually
 
 OVER_POSTGRES = "postgres:"
+CONCURRENCY = 100
 PREFETCH = 200
 PATIENCE = timedelta(minutes=5)
 
-BUSY: Mapping[str, Any] = {"concurrency": 100, "prefetch": PREFETCH, "log_level": "warning"}
+BUSY: Mapping[str, Any] = {"concurrency": CONCURRENCY, "prefetch": PREFETCH, "log_level": "warning"}
 DEFAULTS: Mapping[str, Any] = {}
+
+
+def warm_up(size: int) -> int:
+    """How many pieces are done before the first that counts."""
+    return max(1, size // 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,11 @@ class Place:
     broker_url: str
     prefix: str = field(default_factory=lambda: f"bench{uuid4().hex[:8]}.")
     declared: Declared = field(default_factory=Declared)
+    profiler: Profiler | None = None
+
+    def tally(self, size: int) -> Tally:
+        """A tally of so many pieces after a warm-up of a tenth as many; what follows that is profiled, if asked for."""
+        return Tally(warm_up=warm_up(size), size=size, profiler=self.profiler)
 
     def queue(self, name: str) -> str:
         """The name of this measurement's own queue."""
@@ -67,10 +79,12 @@ class Place:
 
 
 @asynccontextmanager
-async def own_place(database_server: str, broker_url: str) -> AsyncIterator[Place]:
+async def own_place(
+    database_server: str, broker_url: str, profiler: Profiler | None = None
+) -> AsyncIterator[Place]:
     """A place with a fresh database; all of it is gone at the end."""
     name = await create_template(database_server)
-    place = Place(url_of(database_server, name), broker_url)
+    place = Place(url_of(database_server, name), broker_url, profiler=profiler)
     try:
         yield place
     finally:

@@ -1,104 +1,183 @@
-"""What is measured, in the order in which a round runs it, and which ratios are drawn from it."""
+"""What is measured, in the order in which a round runs it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
-from benchmarks import children, latency, plain, relaying
-from benchmarks.place import DEFAULTS, Place
+from benchmarks.place import DEFAULTS
 
-Measure = Callable[[Place, int], Awaitable[dict[str, float]]]
-"""Does the work in so many pieces; what it came to, by unit."""
+
+class Extent(StrEnum):
+    """How much is measured: `full` writes the page, `middle` has less of what takes very long, `quick` is a look."""
+
+    FULL = "full"
+    MIDDLE = "middle"
+    QUICK = "quick"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """In how many pieces the work is done; `tiny` is the least that gives every figure."""
+
+    full: int
+    quick: int
+    middle: int | None = None
+    tiny: int = 20
+
+    def of(self, extent: Extent) -> int:
+        """The size for this extent."""
+        match extent:
+            case Extent.FULL:
+                return self.full
+            case Extent.MIDDLE:
+                return self.middle or self.full
+            case Extent.QUICK:
+                return self.quick
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One kind of work by one program, and in how many pieces it is done."""
+    """One kind of work by one program: `run` names its function, `needs` the peer that is to be installed."""
 
     name: str
     title: str
-    run: Measure
-    size: int
-    quick_size: int
+    run: str
+    sizes: Sizes
+    options: Mapping[str, Any] = field(default_factory=dict)
+    needs: str | None = None
+    is_long: bool = False
+    """It is measured once, whatever the number of rounds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How many times the figure of one measurement is that of another."""
-
-    title: str
-    over: str
-    under: str
-    unit: str = "per second"
-
-
-ROOTS = 20
+MESSAGES = Sizes(full=20_000, quick=3_000)
+CHILDREN = Sizes(full=10_000, quick=2_000)
+JOBS = Sizes(full=20_000, quick=3_000)
+TIMES = Sizes(full=1_000, quick=100)
+ROOT = Sizes(full=1_000_000, middle=200_000, quick=5_000)
 
 MEASUREMENTS = (
-    Measurement("plain", "plain messages", plain.mqjobs_plain, 10_000, 2_000),
-    Measurement("plain-peer", "plain messages, aio-pika", plain.peer_plain, 10_000, 2_000),
+    Measurement("plain", "plain messages", "benchmarks.plain:run", MESSAGES),
+    Measurement("aio-pika", "… aio-pika", "benchmarks.peers.aio_pika:run", MESSAGES),
+    Measurement(
+        "faststream",
+        "… FastStream",
+        "benchmarks.peers.faststream:run",
+        MESSAGES,
+        needs="faststream",
+    ),
+    Measurement(
+        "taskiq", "… taskiq", "benchmarks.peers.taskiq:run", MESSAGES, needs="taskiq-aio-pika"
+    ),
+    Measurement(
+        "dramatiq", "… dramatiq", "benchmarks.peers.dramatiq:run", MESSAGES, needs="dramatiq"
+    ),
+    Measurement("celery", "… celery", "benchmarks.peers.celery:run", MESSAGES, needs="celery"),
     Measurement(
         "plain-defaults",
         "plain messages, default settings",
-        partial(plain.mqjobs_plain, settings=DEFAULTS),
-        10_000,
-        2_000,
+        "benchmarks.plain:run",
+        MESSAGES,
+        {"settings": DEFAULTS},
     ),
-    Measurement("children", "children of one root", children.run, 5_000, 1_000),
+    Measurement("children", "children of one root", "benchmarks.children:run", CHILDREN),
     Measurement(
         "children-defaults",
         "children of one root, default settings",
-        partial(children.run, settings=DEFAULTS),
-        5_000,
-        1_000,
+        "benchmarks.children:run",
+        CHILDREN,
+        {"settings": DEFAULTS},
     ),
     Measurement(
         "children-postgres",
         "children of one root, queue in PostgreSQL",
-        children.run_over_postgres,
-        5_000,
-        1_000,
+        "benchmarks.children:run_over_postgres",
+        CHILDREN,
     ),
-    Measurement("create", "children created with their messages", children.create, 20_000, 5_000),
-    Measurement("relay", "outbox to confirmed", relaying.mqjobs_relay, 10_000, 5_000),
     Measurement(
-        "publish-peer", "published and confirmed, aio-pika", relaying.peer_publish, 10_000, 5_000
+        "pgqueuer",
+        "jobs in PostgreSQL, pgqueuer",
+        "benchmarks.peers.pgqueuer:run",
+        JOBS,
+        needs="pgqueuer",
     ),
-    Measurement("one-root", "a child's whole life, one root", children.whole_life, 20_000, 4_000),
     Measurement(
-        "many-roots",
-        f"a child's whole life, {ROOTS} roots",
-        partial(children.whole_life, roots=ROOTS),
-        20_000,
-        4_000,
+        "procrastinate",
+        "… procrastinate",
+        "benchmarks.peers.procrastinate:run",
+        Sizes(full=2_000, quick=500),
+        needs="procrastinate",
     ),
-    Measurement("latency", "send to processor", latency.mqjobs_latency, 300, 100),
-    Measurement("latency-peer", "publish to callback, aio-pika", latency.peer_latency, 300, 100),
+    Measurement("unique", "unique single jobs", "benchmarks.unique:run", CHILDREN),
+    Measurement(
+        "unique-born",
+        "unique single jobs, born with their messages",
+        "benchmarks.unique:run_born_with_message",
+        CHILDREN,
+    ),
+    Measurement(
+        "create",
+        "children created with their messages",
+        "benchmarks.children:create",
+        Sizes(full=100_000, quick=10_000),
+    ),
+    Measurement(
+        "relay", "outbox to confirmed", "benchmarks.relay:run", Sizes(full=20_000, quick=5_000)
+    ),
+    Measurement(
+        "publish",
+        "published and confirmed, aio-pika",
+        "benchmarks.peers.aio_pika:publish",
+        Sizes(full=20_000, quick=5_000),
+    ),
+    Measurement("latency", "send to processor", "benchmarks.latency:run", TIMES),
     Measurement(
         "latency-jobs",
         "send to processor, with a root job",
-        latency.mqjobs_job_latency,
-        300,
-        100,
+        "benchmarks.latency:run_with_job",
+        TIMES,
     ),
-)
-
-COMPARISONS = (
-    Comparison("plain messages: mqjobs to aio-pika", "plain", "plain-peer"),
-    Comparison(
-        "plain messages: mqjobs with default settings to aio-pika", "plain-defaults", "plain-peer"
+    Measurement(
+        "latency-aio-pika",
+        "publish to callback, aio-pika",
+        "benchmarks.latency:run_aio_pika",
+        TIMES,
     ),
-    Comparison("children of one root to plain messages", "children", "plain"),
-    Comparison("the same with default settings", "children-defaults", "plain-defaults"),
-    Comparison(
-        "children of one root, queue in PostgreSQL, to plain messages over RabbitMQ",
-        "children-postgres",
-        "plain",
+    Measurement(
+        "one-process",
+        "children that wait 5 ms, one consumer process",
+        "benchmarks.processes:run",
+        Sizes(full=3_000, quick=600),
     ),
-    Comparison("outbox to confirmed: mqjobs to aio-pika", "relay", "publish-peer"),
-    Comparison(f"cost of a child: one root to {ROOTS} roots", "one-root", "many-roots", "ms each"),
-    Comparison("latency, p50: mqjobs to aio-pika", "latency", "latency-peer", "p50, ms"),
-    Comparison("latency, p50: with a root job to plain", "latency-jobs", "latency", "p50, ms"),
+    Measurement(
+        "two-processes",
+        "… two consumer processes",
+        "benchmarks.processes:run",
+        Sizes(full=6_000, quick=1_200),
+        {"processes": 2},
+    ),
+    Measurement(
+        "large-root",
+        "a child's whole life, one large root",
+        "benchmarks.flatness:run",
+        ROOT,
+        is_long=True,
+    ),
+    Measurement(
+        "small-roots",
+        "a child's whole life, roots of 1,000",
+        "benchmarks.flatness:run",
+        ROOT,
+        {"root_size": 1_000},
+        is_long=True,
+    ),
+    Measurement(
+        "listings",
+        "listings on many job rows",
+        "benchmarks.listings:run",
+        Sizes(full=10_000_000, middle=1_000_000, quick=100_000, tiny=1_000),
+        is_long=True,
+    ),
 )
 
 BY_NAME = {measurement.name: measurement for measurement in MEASUREMENTS}

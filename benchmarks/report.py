@@ -1,35 +1,55 @@
-"""The report: a table of figures and one of ratios, on the terminal and as a page."""
+"""The report: a table of what is to be reached and one of all figures, on the terminal and as a page."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import Template
 
-from benchmarks.figures import Spread, ratio, spread
-from benchmarks.plan import COMPARISONS, MEASUREMENTS, Measurement
-from benchmarks.rounds import Results
+from benchmarks.figures import Spread, spread
+from benchmarks.plan import MEASUREMENTS, Measurement
+from benchmarks.targets import TARGETS, Results, Target
 
 TEMPLATE = Path(__file__).with_name("page.md")
 
 SizeOf = Callable[[Measurement], int]
 Row = tuple[str, ...]
 
+VERDICTS = {"aim": "aim reached", "floor": "reached", "missed": "**missed**", "": ""}
 
-def tables(results: Results, size_of: SizeOf) -> str:
-    """What was measured, and the ratios that can be drawn from it."""
-    return f"{_figures(results, size_of)}\n\n{_ratios(results)}\n"
+
+def tables(results: Results, size_of: SizeOf, targets: Sequence[Target] = TARGETS) -> str:
+    """What of these rows was reached, and what was measured for it and besides."""
+    return f"{reached(results, targets)}\n\n{figures(results, size_of)}\n"
 
 
 def page(results: Results, size_of: SizeOf, rounds: int, versions: str) -> str:
     """The page about performance."""
     return Template(TEMPLATE.read_text("utf-8")).substitute(
-        figures=_figures(results, size_of),
-        ratios=_ratios(results),
+        reached=reached(results),
+        figures=figures(results, size_of),
         rounds=rounds,
         versions=versions,
     )
 
 
-def _figures(results: Results, size_of: SizeOf) -> str:
+def reached(results: Results, targets: Sequence[Target] = TARGETS) -> str:
+    """The rows, each with its median, and whether that is what it is to be."""
+    rows = [
+        _row(target, value) for target in targets if (value := target.value(results)) is not None
+    ]
+    heads = ("row", "work", "median", "least – most", "floor", "aim", "")
+    return table(heads, rows)
+
+
+def _row(target: Target, value: Spread) -> Row:
+    at = "≤ " if target.is_less_better else ""
+    floor = "" if target.floor is None else f"{at}{plain(target.floor)}"
+    aim = "" if target.aim is None else f"{at}{plain(target.aim)}"
+    verdict = VERDICTS[target.verdict(value.median)]
+    return (str(target.row), target.title, *_told(value), floor, aim, verdict)
+
+
+def figures(results: Results, size_of: SizeOf) -> str:
+    """Everything that was measured."""
     rows = [
         (one.title, f"{size_of(one):,}", unit, *_told(spread(values)))
         for one in MEASUREMENTS
@@ -38,19 +58,10 @@ def _figures(results: Results, size_of: SizeOf) -> str:
     return table(("work", "pieces", "unit", "median", "least – most"), rows)
 
 
-def _ratios(results: Results) -> str:
-    rows = [
-        (each.title, *_told(ratio(results[each.over][each.unit], results[each.under][each.unit])))
-        for each in COMPARISONS
-        if each.over in results and each.under in results
-    ]
-    return table(("ratio", "median", "least – most"), rows)
-
-
 def table(heads: Row, rows: Sequence[Row]) -> str:
     """A table as Markdown writes it, with its columns in line."""
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    rule = tuple("-" * width for width in widths)
+    rule = tuple("-" * max(width, 1) for width in widths)
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in (heads, rule, *rows)
@@ -58,6 +69,8 @@ def table(heads: Row, rows: Sequence[Row]) -> str:
 
 
 def _told(values: Spread) -> tuple[str, str]:
+    if values.low == values.high:
+        return written(values.median), ""
     return written(values.median), f"{written(values.low)} – {written(values.high)}"
 
 
@@ -66,3 +79,8 @@ def written(value: float) -> str:
     if value >= 1000:
         return f"{round(value, 3 - len(str(int(value)))):,.0f}"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def plain(value: float) -> str:
+    """A bound as one would say it."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"

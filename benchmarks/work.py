@@ -1,9 +1,12 @@
 """The work that is measured: a body of 200 bytes of JSON, and processors that count."""
 
 import asyncio
+from collections.abc import Iterator
+from functools import partial
 from time import perf_counter
 from typing import Any
 
+from benchmarks.tally import Tally
 from mqjobs import Context, JobRunner, Message, Processor, Result, RunningJob, Topic
 
 BODY_BYTES = 200
@@ -23,6 +26,13 @@ class Piece(Note, name="bench.piece"):
     """The same body, as the message of a delayed child."""
 
 
+class Watched(Note, name="bench.watched"):
+    """The same body, of a message with which a root job is born."""
+
+    def job_name(self) -> str:
+        return f"bench:{self.number}"
+
+
 class Split(Topic, name="bench.split"):
     """Create so many delayed children, after some that do not count."""
 
@@ -36,7 +46,12 @@ class Split(Topic, name="bench.split"):
 
 def bodies(topic: type[Note], count: int) -> list[Note]:
     """So many bodies, each of 200 bytes as JSON."""
-    return [_padded(topic(**FIELDS, number=number, text="")) for number in range(count)]
+    return list(each_body(topic, count))
+
+
+def each_body(topic: type[Note], count: int) -> Iterator[Note]:
+    """The same, made one by one as they are asked for."""
+    return (_padded(topic(**FIELDS, number=number, text="")) for number in range(count))
 
 
 FIELDS: dict[str, Any] = {"author": "Ada", "tags": ("one", "two"), "is_public": True}
@@ -45,40 +60,6 @@ FIELDS: dict[str, Any] = {"author": "Ada", "tags": ("one", "two"), "is_public": 
 def _padded(note: Note) -> Note:
     missing = BODY_BYTES - len(note.model_dump_json())
     return note.model_copy(update={"text": "x" * missing})
-
-
-class Tally:
-    """Counts what is done, and takes the time of what comes after the warm-up."""
-
-    def __init__(self, *, warm_up: int, size: int) -> None:
-        self._begin, self._end = warm_up, warm_up + size
-        self._done = 0
-        self._began_at = self._ended_at = 0.0
-        self._is_warm, self._is_over = asyncio.Event(), asyncio.Event()
-
-    def count(self) -> bool:
-        """One more is done; whether it was the last."""
-        self._done += 1
-        if self._done == self._begin:
-            self._began_at = perf_counter()
-            self._is_warm.set()
-        elif self._done == self._end:
-            self._ended_at = perf_counter()
-            self._is_over.set()
-        return self._is_over.is_set()
-
-    async def warm(self) -> None:
-        """Returns when the warm-up is done."""
-        await self._is_warm.wait()
-
-    async def over(self) -> None:
-        """Returns when all are done."""
-        await self._is_over.wait()
-
-    async def per_second(self) -> float:
-        """How many were done in a second, once all are."""
-        await self.over()
-        return (self._end - self._begin) / (self._ended_at - self._began_at)
 
 
 class NoteProcessor(Processor):
@@ -94,16 +75,46 @@ class NoteProcessor(Processor):
         return Result.ACK
 
 
-class PieceProcessor(Processor):
-    """Runs the delayed child, and counts it when its outcome is written."""
+class UniqueProcessor(Processor):
+    """Creates, runs and ends a unique job for each message, and counts it when its outcome is written."""
 
-    topics = (Piece,)
+    topics = (Note,)
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
 
+    async def process(self, message: Message[Note], context: Context) -> Result:
+        name = f"bench:{message.body.number}"
+        result = Result.of(await context.jobs.run_unique(message.id, name, nothing))
+        self._tally.count()
+        return result
+
+
+class WatchedProcessor(Processor):
+    """Runs and ends the root job that was born with the message, and counts it."""
+
+    topics = (Watched,)
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    async def process(self, message: Message[Watched], context: Context) -> Result:
+        result = Result.of(await context.jobs.run_unique_by_message(message, nothing))
+        self._tally.count()
+        return result
+
+
+class PieceProcessor(Processor):
+    """Runs the delayed child, for so many seconds, and counts it when its outcome is written."""
+
+    topics = (Piece,)
+
+    def __init__(self, tally: Tally, waits: float = 0.0) -> None:
+        self._tally = tally
+        self._callback = partial(_wait, waits) if waits else nothing
+
     async def process(self, message: Message[Piece], context: Context) -> Result:
-        result = Result.of(await context.jobs.run_delayed_by_message(message, _nothing))
+        result = Result.of(await context.jobs.run_delayed_by_message(message, self._callback))
         self._tally.count()
         return result
 
@@ -120,10 +131,7 @@ class SplitProcessor(Processor):
     async def process(self, message: Message[Split], context: Context) -> Result:
         async def split(runner: JobRunner, job: RunningJob) -> bool:
             body = message.body
-            pieces = [
-                (f"piece:{piece.number}", piece)
-                for piece in bodies(Piece, body.warm_up + body.children)
-            ]
+            pieces = [named(piece) for piece in bodies(Piece, body.warm_up + body.children)]
             await runner.create_delayed_many(pieces[: body.warm_up])
             began = perf_counter()
             await runner.create_delayed_many(pieces[body.warm_up :])
@@ -135,5 +143,16 @@ class SplitProcessor(Processor):
         return result
 
 
-async def _nothing(runner: JobRunner, job: RunningJob) -> bool:
+def named(piece: Note) -> tuple[str, Note]:
+    """A child's name, and its message."""
+    return f"piece:{piece.number}", piece
+
+
+async def nothing(runner: JobRunner, job: RunningJob) -> bool:
+    """A job without work."""
+    return True
+
+
+async def _wait(seconds: float, runner: JobRunner, job: RunningJob) -> bool:
+    await asyncio.sleep(seconds)
     return True

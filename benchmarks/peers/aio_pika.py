@@ -1,16 +1,47 @@
-"""The peer: aio-pika as its documentation shows it, with nothing around it."""
+"""aio-pika as its documentation shows it, with nothing around it: a loop over a queue, confirms that are awaited."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from time import perf_counter
 
-from aio_pika import DeliveryMode, Message, connect
+from aio_pika import DeliveryMode, ExchangeType, Message, connect
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
-from benchmarks.place import PREFETCH, Place
+from benchmarks.place import PREFETCH, Place, warm_up
 from benchmarks.work import Note, bodies
 
 IN_FLIGHT = 500
+
+
+async def run(place: Place, size: int) -> dict[str, float]:
+    """Messages that a loop reads as JSON and acknowledges, each by itself."""
+    tally = place.tally(size)
+    async with opened(place) as (channel, queue):
+        notes = contents(warm_up(size) + size)
+        await publish_all(channel.default_exchange, queue.name, notes)
+        async with queue.iterator() as messages:
+            async for message in messages:
+                json.loads(message.body)
+                await message.ack()
+                if tally.count():
+                    break
+    return {"per second": await tally.per_second()}
+
+
+async def publish(place: Place, size: int) -> dict[str, float]:
+    """Messages in memory that are published with confirms, 500 in flight."""
+    async with opened(place) as (channel, queue):
+        name = f"{place.prefix}mqjobs"
+        place.declared.exchanges.add(name)
+        exchange = await channel.declare_exchange(name, ExchangeType.DIRECT, durable=True)
+        await queue.bind(exchange, Note.__topic__.name)
+        await publish_all(exchange, Note.__topic__.name, contents(warm_up(size)))
+        notes = contents(size)
+        began = perf_counter()
+        await publish_all(exchange, Note.__topic__.name, notes)
+        return {"per second": size / (perf_counter() - began)}
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 import pytest
 
-from benchmarks.plan import BY_NAME, COMPARISONS, MEASUREMENTS
-from benchmarks.report import page, table, tables, written
+from benchmarks.plan import MEASUREMENTS
+from benchmarks.report import figures, page, plain, reached, table, written
+from benchmarks.targets import TARGETS, Target
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,11 @@ def test_a_value_is_written_with_three_digits_that_mean_something(value: float, 
     assert written(value) == text
 
 
+@pytest.mark.parametrize(("bound", "text"), [(1.05, "1.05"), (2.0, "2"), (50_000, "50,000")])
+def test_a_bound_is_written_as_one_would_say_it(bound: float, text: str) -> None:
+    assert plain(bound) == text
+
+
 def test_the_columns_of_a_table_stand_in_line() -> None:
     assert table(("work", "n"), [("a", "10"), ("longer", "2")]).splitlines() == [
         "| work   | n  |",
@@ -28,36 +34,58 @@ def test_the_columns_of_a_table_stand_in_line() -> None:
     ]
 
 
-def test_the_tables_have_what_was_measured_and_the_ratios_that_it_allows() -> None:
+def test_figures_are_told_with_their_sizes_and_spread_where_there_is_one() -> None:
     results = {
         "plain": {"per second": [100.0, 300.0]},
-        "plain-peer": {"per second": [100.0, 100.0]},
+        "aio-pika": {"per second": [100.0]},
     }
 
-    told = tables(results, lambda measurement: 7)
+    told = figures(results, lambda measurement: 7)
 
-    figures, ratios = told.split("\n\n")
-    assert [cells(line) for line in figures.splitlines()[2:]] == [
+    assert cells(told) == [
         ["plain messages", "7", "per second", "200", "100 – 300"],
-        ["plain messages, aio-pika", "7", "per second", "100", "100 – 100"],
-    ]
-    assert [cells(line) for line in ratios.splitlines()[2:]] == [
-        ["plain messages: mqjobs to aio-pika", "2.00", "1.00 – 3.00"]
+        ["… aio-pika", "7", "per second", "100", ""],
     ]
 
 
-def test_the_page_has_every_measurement_every_ratio_and_the_versions() -> None:
-    units = {name: {"per second": [2.0]} for name in BY_NAME}
-    for each in COMPARISONS:
-        units[each.over][each.unit] = units[each.under][each.unit] = [2.0]
+def test_a_row_tells_floor_aim_and_whether_they_are_reached() -> None:
+    results = {
+        "ours": {"per second": [30.0, 10.0, 20.0], "ms": [7.0]},
+        "theirs": {"per second": [10.0, 10.0, 10.0]},
+    }
+    targets = [
+        Target(1, "faster", "ours", "theirs", floor=1.5, aim=4),
+        Target(2, "shorter", "ours", unit="ms", floor=5, aim=3, is_less_better=True),
+        Target(2, "shown", "ours", "theirs"),
+        Target(3, "not measured", "nowhere", floor=1, aim=2),
+    ]
 
-    written_page = page(units, lambda measurement: measurement.size, 3, "mqjobs 0.0")
+    assert cells(reached(results, targets)) == [
+        ["1", "faster", "2.00", "1.00 – 3.00", "1.5", "4", "reached"],
+        ["2", "shorter", "7.00", "", "≤ 5", "≤ 3", "**missed**"],
+        ["2", "shown", "2.00", "1.00 – 3.00", "", "", ""],
+    ]
 
-    assert all(f"| {measurement.title} " in written_page for measurement in MEASUREMENTS)
-    assert all(f"| {each.title} " in written_page for each in COMPARISONS)
-    assert "3 rounds" in written_page
-    assert "mqjobs 0.0." in written_page
+
+def test_the_page_has_every_measurement_every_row_and_the_versions() -> None:
+    results = {
+        measurement.name: {"per second": [2.0, 3.0]}
+        | {target.unit: [2.0, 3.0] for target in TARGETS if measurement.name in target.measurements}
+        for measurement in MEASUREMENTS
+    }
+
+    text = page(results, lambda measurement: measurement.sizes.full, 3, "mqjobs 0.0")
+
+    assert all(f"| {measurement.title} " in text for measurement in MEASUREMENTS)
+    assert all(f" {target.title} " in text for target in TARGETS)
+    assert "3 rounds" in text
+    assert "mqjobs 0.0." in text
 
 
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
+def cells(text: str) -> list[list[str]]:
+    """Of a table's rows, without its heads."""
+    lines = text.splitlines()[2:]
+    return [
+        [cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")]
+        for line in lines
+    ]
