@@ -14,17 +14,16 @@ AT_ONCE = signal.SIGQUIT
 
 
 class Orders:
-    """`drain` and `at_once` are set when they are given, `drain` with `at_once`, too; then `when_…` are called."""
+    """`drain` and `at_once` are set when they are given, and `drain` with `at_once`, too."""
 
-    def __init__(self, when_at_once: Callable[[], object] | None = None) -> None:
+    def __init__(self) -> None:
         self.drain = asyncio.Event()
         self.at_once = asyncio.Event()
-        self._when_at_once = when_at_once
         self._when_draining: Callable[[], object] | None = None
         self._has_heard_a_signal = False
 
-    def when_draining(self, tell: Callable[[], object]) -> None:
-        """Call this with the first order."""
+    def when_draining(self, tell: Callable[[], object] | None) -> None:
+        """Call this with the first order, and nothing that was named before."""
         self._when_draining = tell
 
     def begin_draining(self, why: str) -> None:
@@ -32,19 +31,21 @@ class Orders:
         if self.drain.is_set():
             return
         log.info("draining", why=why)
-        self.drain.set()
-        if self._when_draining is not None:
-            self._when_draining()
+        self._drain()
 
     def stop_at_once(self, why: str) -> None:
         """End without waiting for what runs."""
         if self.at_once.is_set():
             return
         log.warning("stopping_at_once", why=why)
-        self.drain.set()
         self.at_once.set()
-        if self._when_at_once is not None:
-            self._when_at_once()
+        self._drain()
+
+    def _drain(self) -> None:
+        if not self.drain.is_set():
+            self.drain.set()
+            if self._when_draining is not None:
+                self._when_draining()
 
     @contextmanager
     def heard(self) -> Iterator[None]:

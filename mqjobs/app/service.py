@@ -1,12 +1,16 @@
 """The consumer daemon as a process: from the first order to the last line that it writes."""
 
 import asyncio
+import atexit
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
 from mqjobs.app.app import App
+from mqjobs.app.exits import Exit
 from mqjobs.app.health import Health
 from mqjobs.app.health_port import answering
 from mqjobs.app.link import Link
@@ -26,46 +30,53 @@ log = structlog.get_logger(__name__)
 async def consume(app: App, queues: Sequence[str] = (), link: Link | None = None) -> None:
     """Consume until told to drain or until a limit is reached; told to stop at once, end with CancelledError.
 
-    With a link this is a child: its parent gives orders, too, hears how it is, and answers at the health port.
+    With a link this is a child: its parent gives orders, too, hears how it is, and answers at the health port. Where
+    code that goes on whatever it is told is all that is left, the process ends without it.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    orders = Orders(task.cancel)
-    with orders.heard(), _unless_drained(orders) as opening:
+    orders = Orders()
+    with orders.heard(), _unless_told_to_stop(orders):
         async with _obeying(link, orders), app.consumer(queues) as running:
-            opening.is_over = True
-            async with _watched(running, app.settings, orders, link):
+            orders.when_draining(None)
+            async with (
+                _watched(running, app.settings, orders, link),
+                in_background(_end_without(running.abandoned, orders)),
+            ):
                 _tell(running, app.settings, link)
-                await running.run(orders.drain)
+                await running.run(orders.drain, orders.at_once)
                 log.info("stopped")
-
-
-class _Opening:
-    is_over = False
+    if orders.at_once.is_set():
+        raise asyncio.CancelledError
 
 
 @contextmanager
-def _unless_drained(orders: Orders) -> Iterator[_Opening]:
+def _unless_told_to_stop(orders: Orders) -> Iterator[None]:
     """Who waits for a server that is away waits no longer when he is told to drain: nothing runs yet."""
     task = asyncio.current_task()
     assert task is not None
-    opening = _Opening()
     was_left = False
 
     def leave() -> None:
         nonlocal was_left
-        if not opening.is_over:
-            was_left = True
-            task.cancel()
+        was_left = True
+        task.cancel()
 
     orders.when_draining(leave)
     try:
-        yield opening
+        yield
     except asyncio.CancelledError:
-        if not was_left or orders.at_once.is_set():
+        if not was_left:
             raise
         task.uncancel()
         log.info("stopped")
+
+
+async def _end_without(abandoned: asyncio.Event, orders: Orders) -> None:
+    """All that such code had is given back, and nobody can wait for its end."""
+    await abandoned.wait()
+    log.error("ended_without_waiting")
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(Exit.STOPPED if orders.at_once.is_set() else Exit.OK)
 
 
 @asynccontextmanager

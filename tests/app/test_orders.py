@@ -17,7 +17,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def orders(told: list[str]) -> Orders:
-    orders = Orders(lambda: told.append("at once"))
+    orders = Orders()
     orders.when_draining(lambda: told.append("drain"))
     return orders
 
@@ -42,7 +42,7 @@ async def test_the_first_signal_is_to_drain_and_the_second_to_stop_at_once(
         os.kill(os.getpid(), signal.SIGTERM)
         await eventually(orders.at_once.is_set)
 
-    assert told == ["drain", "at once"]
+    assert told == ["drain"]
 
 
 async def test_sigquit_is_to_stop_at_once(orders: Orders, told: list[str]) -> None:
@@ -51,7 +51,7 @@ async def test_sigquit_is_to_stop_at_once(orders: Orders, told: list[str]) -> No
         await eventually(orders.at_once.is_set)
 
     assert orders.drain.is_set()
-    assert told == ["at once"]
+    assert told == ["drain"]
 
 
 async def test_a_signal_after_another_kind_of_order_is_not_the_second(
@@ -60,10 +60,11 @@ async def test_a_signal_after_another_kind_of_order_is_not_the_second(
     with orders.heard():
         orders.begin_draining("another")
         await get(signal.SIGTERM)
-        assert told == ["drain"]
+        assert not orders.at_once.is_set()
         await get(signal.SIGTERM)
 
-    assert told == ["drain", "at once"]
+    assert orders.at_once.is_set()
+    assert told == ["drain"]
 
 
 async def test_an_order_that_is_repeated_is_the_same_order(orders: Orders, told: list[str]) -> None:
@@ -72,7 +73,14 @@ async def test_an_order_that_is_repeated_is_the_same_order(orders: Orders, told:
     orders.stop_at_once("one")
     orders.stop_at_once("the same")
 
-    assert told == ["drain", "at once"]
+    assert told == ["drain"]
+
+
+async def test_who_need_not_be_told_any_more_is_not(orders: Orders, told: list[str]) -> None:
+    orders.when_draining(None)
+    orders.begin_draining("now")
+
+    assert told == []
 
 
 async def test_signals_are_those_of_the_process_again_after_the_block(orders: Orders) -> None:

@@ -17,6 +17,7 @@ import pytest
 from mqjobs.app.app import App
 from mqjobs.app.settings import Settings
 from mqjobs.model.status import JobStatus
+from tests.support.servers.network import free_ports
 from tests.support.topics import Work
 from tests.support.waiting import eventually
 
@@ -40,6 +41,15 @@ app = App(Settings(grace=60, heartbeat_interval=0.1, dead_after=10))
 app.subscribe(unique(callback))
 asyncio.run(consume(app))
 """
+
+
+STUBBORN = DAEMON.replace(
+    "        await asyncio.sleep(0.02)",
+    """        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            pass""",
+).replace("grace=60, ", "")
 
 
 class Daemon:
@@ -92,12 +102,14 @@ def let_jobs_end(finish: Path) -> None:
 
 
 @asynccontextmanager
-async def daemon(database_url: str, finish: Path, **settings: str) -> AsyncIterator[Daemon]:
+async def daemon(
+    database_url: str, finish: Path, program: str = DAEMON, **settings: str
+) -> AsyncIterator[Daemon]:
     """A daemon that consumes; it does not outlive the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        DAEMON,
+        program,
         str(finish),
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "MQJOBS_DATABASE_URL": database_url, **settings},
@@ -182,6 +194,34 @@ async def test_the_second_signal_ends_it_at_once_and_what_ran_is_given_back(
         assert await running.ended() != 0
 
     assert running.rest[-1].endswith("CancelledError")
+    assert await own_status(database_url, root_id) is JobStatus.FAILED_REDELIVERED
+
+
+async def test_a_signal_ends_the_wait_for_a_server(database_url: str, finish: Path) -> None:
+    [port] = free_ports(1)
+    away = {"MQJOBS_BROKER_URL": f"amqp://127.0.0.1:{port}/", "MQJOBS_CONNECT_TIMEOUT": "600"}
+    async with daemon(database_url, finish, **away) as running:
+        await running.until("broker_awaited")
+        running.signal(signal.SIGTERM)
+
+        assert await running.ended() == 0
+
+    assert running.rest == []
+
+
+async def test_code_that_goes_on_whatever_it_is_told_does_not_keep_the_process(
+    database_url: str, finish: Path
+) -> None:
+    graces = {"MQJOBS_GRACE": "0", "MQJOBS_STOP_GRACE": "0.1"}
+    async with daemon(database_url, finish, program=STUBBORN, **graces) as running:
+        await running.until("consuming")
+        root_id = await send(database_url)
+        await running.until("running")
+        running.signal(signal.SIGTERM)
+
+        assert await running.ended() == 0
+
+    assert running.said("left_behind")
     assert await own_status(database_url, root_id) is JobStatus.FAILED_REDELIVERED
 
 
