@@ -8,22 +8,24 @@ from random import Random
 from tests.faults.answers import is_commit, is_confirm
 from tests.faults.arena import Arena
 from tests.faults.harm import again_and_again
+from tests.faults.ledger import What
 from tests.support.wire import Wire
 
-SHARE = 0.05
+SHARE = 0.1
+LOST = "an answer is lost"
 
 
 @asynccontextmanager
 async def commits_lost(arena: Arena, chance: Random) -> AsyncIterator[None]:
     """The transaction is committed; the answer never comes, and the connection is gone."""
-    async with _losing(arena.database_wire, lambda each: is_commit(each) and _is_hit(chance)):
+    async with _losing(arena.database_wire, _some(arena, chance, is_commit)):
         yield
 
 
 @asynccontextmanager
 async def confirms_lost(arena: Arena, chance: Random) -> AsyncIterator[None]:
     """The broker has the message; its confirm never comes, and the connection is gone."""
-    async with _losing(arena.broker_wire, lambda each: is_confirm(each) and _is_hit(chance)):
+    async with _losing(arena.broker_wire, _some(arena, chance, is_confirm)):
         yield
 
 
@@ -37,6 +39,7 @@ async def killed_at_confirm(arena: Arena, chance: Random) -> AsyncIterator[None]
         if killed or not is_confirm(frame):
             return False
         killed = True
+        arena.ledger.write(What.FAULT, name=LOST)
         for process in arena.consumers.living():
             arena.consumers.kill(process)
         return True
@@ -49,8 +52,14 @@ async def killed_at_confirm(arena: Arena, chance: Random) -> AsyncIterator[None]
             await to_thread(arena.consumers.start)
 
 
-def _is_hit(chance: Random) -> bool:
-    return chance.random() < SHARE
+def _some(arena: Arena, chance: Random, is_one: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+    def loses(message: bytes) -> bool:
+        if not is_one(message) or chance.random() > SHARE:
+            return False
+        arena.ledger.write(What.FAULT, name=LOST)
+        return True
+
+    return loses
 
 
 @asynccontextmanager

@@ -86,7 +86,12 @@ async def snapshot_held(arena: Arena, chance: Random) -> AsyncIterator[None]:
 @asynccontextmanager
 async def deadlocks_provoked(arena: Arena, chance: Random) -> AsyncIterator[None]:
     """Another session locks active roots in the wrong order, and is never the one that gives way."""
-    async with asyncio.TaskGroup() as group:
+    async with (
+        _default(
+            arena, "deadlock_timeout", "20ms"
+        ),  # so that it is found before a lock is given up
+        asyncio.TaskGroup() as group,
+    ):
         locking = group.create_task(_lock_the_wrong_way_round(arena))
         yield
         locking.cancel()
