@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -141,5 +142,7 @@ class Handling:
 
 
 def _again(envelope: Envelope, fate: Park) -> Envelope:
+    """A message that nobody acted on keeps the crashes that it is known for."""
     attempt = envelope.attempt + fate.counts
-    return envelope.again(envelope.queue or "", fate.delay, attempt=attempt)
+    again = envelope.again(envelope.queue or "", fate.delay, attempt=attempt)
+    return replace(again, crashes=envelope.crashes) if fate.kind == "busy" else again

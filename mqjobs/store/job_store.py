@@ -76,26 +76,26 @@ class JobStore:
             wake()
             return [None] * len(batches)
 
-        async def locked(ids: Sequence[int]) -> Sequence[bool]:
-            async with transaction(pool) as connection:
-                found = await locked_children(connection, ids)
-            return [each in found for each in ids]
-
         self.claim = GroupCommit[Claim, Answer](
             "claims",
             claim,
-            locked=lambda claims: locked([each.job_id for each in claims]),
+            locked=lambda claims: self._locked([each.job_id for each in claims]),
             patience=patience,
         )
         self.finish = GroupCommit[FinishedRun, JobStatus | None](
             "finishes",
             finish,
-            locked=lambda runs: locked([each.job_id for each in runs]),
+            locked=lambda runs: self._locked([each.job_id for each in runs]),
             patience=patience,
         )
         self.send = GroupCommit[Sequence[Envelope], None]("outbox", send, patience=patience)
         for writes in (self.claim, self.finish, self.send):
             writes.tally = self.tally
+
+    async def _locked(self, ids: Sequence[int]) -> Sequence[bool]:
+        async with transaction(self.pool) as connection:
+            found = await locked_children(connection, ids)
+        return [each in found for each in ids]
 
     async def run(self) -> None:
         """Write what is asked for until closed."""

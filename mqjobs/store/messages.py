@@ -32,6 +32,7 @@ async def insert_messages(connection: Connection, envelopes: Sequence[Envelope])
             *_columns(envelopes),
             [envelope.delay for envelope in envelopes],
             [envelope.expires_at for envelope in envelopes],
+            [envelope.crashes for envelope in envelopes],
         )
 
 

@@ -114,10 +114,11 @@ class Stage:
 
 @dataclass
 class Consuming:
-    """One consumer: stops when `stop` is set; `task` is what the daemon cancels on a second signal."""
+    """One consumer: drains when `stop` is set, and waits for nothing once `at_once` is; `task` is what runs it."""
 
     consumer: Consumer
     stop: asyncio.Event
+    at_once: asyncio.Event
     task: asyncio.Task[None]
 
     @property
@@ -165,20 +166,26 @@ class Running:
     async def start_consumer(self, *queues: str, app: App | None = None) -> Consuming:
         """One more consumer, of the same app or of another, of these queues or of all."""
         ready = asyncio.get_running_loop().create_future()
-        stop = asyncio.Event()
+        stop, at_once = asyncio.Event(), asyncio.Event()
         names = [self.stage.queue(each) for each in queues]
-        task = self._group.create_task(self._consume(app or self._app, names, ready, stop))
-        started = Consuming(await ready, stop, task)
+        running = self._consume(app or self._app, names, ready, stop, at_once)
+        task = self._group.create_task(running)
+        started = Consuming(await ready, stop, at_once, task)
         self.consumers.append(started)
         await eventually(lambda: self._is_known(started.id), what="the consumer's registration")
         return started
 
     async def _consume(
-        self, app: App, queues: Sequence[str], ready: asyncio.Future[Consumer], stop: asyncio.Event
+        self,
+        app: App,
+        queues: Sequence[str],
+        ready: asyncio.Future[Consumer],
+        stop: asyncio.Event,
+        at_once: asyncio.Event,
     ) -> None:
         async with consumer(app.settings, app.registry, [self._note], queues) as running:
             ready.set_result(running)
-            await running.run(stop)
+            await running.run(stop, at_once)
 
     async def _note(self, message: Message[Any], context: Context, proceed: Proceed) -> Result:
         self.arrived.append(message)

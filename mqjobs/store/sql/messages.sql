@@ -3,12 +3,13 @@
 -- Headers come as JSON text: the connection may be a caller's own, which knows no dictionaries.
 -- A topic that no queue takes gives a row without a queue, which the relay makes a dead letter.
 INSERT INTO mqjobs.message
-    (message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, available_at, expires_at)
+    (message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, available_at, expires_at, crashes)
 SELECT sent.message_id, sent.topic, coalesce(sent.queue, binding.queue), sent.body, sent.headers::jsonb, sent.priority,
-       sent.attempt, sent.job_id, sent.sent_at, now() + sent.delay, sent.expires_at
+       sent.attempt, sent.job_id, sent.sent_at, now() + sent.delay, sent.expires_at, sent.crashes
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::smallint[], $7::integer[],
-              $8::bigint[], $9::timestamptz[], $10::interval[], $11::timestamptz[]) WITH ORDINALITY
-       AS sent(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, delay, expires_at, place)
+              $8::bigint[], $9::timestamptz[], $10::interval[], $11::timestamptz[], $12::integer[]) WITH ORDINALITY
+       AS sent(message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, delay, expires_at, crashes,
+               place)
   LEFT JOIN mqjobs.binding ON sent.queue IS NULL AND binding.topic = sent.topic
  ORDER BY sent.place
 
