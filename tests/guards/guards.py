@@ -225,4 +225,27 @@ GUARDS = (
         "",
         ("test_consumers.py::test_the_reaper_puts_a_job_of_a_dead_consumer_back_with_its_message",),
     ),
+    Guard(
+        "resending: what waits in a queue is not lost",
+        "mqjobs/runtime/resending.py",
+        "states[queue].ready == 0 and ",
+        "",
+        ("test_lost_messages.py::test_what_waits_in_a_queue_that_nobody_consumes_is_not_lost",),
+    ),
+    Guard(
+        "resending: what a busy consumer may have at hand is not lost",
+        f"{SQL}/resending.sql",
+        "(consumer.is_full OR consumer.heartbeat_at <= $1)",
+        "consumer.heartbeat_at <= $1",
+        ("test_lost_messages.py::test_what_waits_behind_others_in_a_busy_consumer_is_not_lost",),
+    ),
+    Guard(
+        "resending: a queue that is gone is waited for",
+        "mqjobs/runtime/resending.py",
+        "if each and all(",
+        "if all(",
+        (
+            "test_lost_messages.py::test_a_queue_that_is_gone_gets_its_messages_when_its_consumer_has_declared_it_again",
+        ),
+    ),
 )

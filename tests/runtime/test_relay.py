@@ -266,26 +266,43 @@ async def test_a_broker_that_takes_its_time_holds_no_transaction_up_and_nobody_p
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay_module, "SLOW", AT_ONCE)
-    monkeypatch.setattr(relay_module, "IN_HAND_FOR", timedelta(seconds=3))
+    monkeypatch.setattr(relay_module, "IN_HAND_FOR", LATER)
     envelope, answers = an_envelope("tests.note"), asyncio.Event()
     broker_answers.while_publishing = waits_for(answers)
     await put(beside_broker, envelope)
 
     async with asyncio.TaskGroup() as group:
         carrying = group.create_task(a_relay(beside_broker).carry())
-        first = await in_hand(beside_broker)
+        await in_hand(beside_broker)
         assert await beside_broker.pool.fetchval(OPEN_TRANSACTIONS) == 0
         assert await a_relay(beside_broker).carry() == 0
+        answers.set()
+
+    assert carrying.result() == 1
+    assert ids(broker_answers.published) == [envelope.id]
+    assert not await beside_broker.outbox()
+
+
+async def test_messages_stay_in_hand_for_as_long_as_the_broker_takes(
+    beside_broker: Surroundings,
+    broker_answers: AnsweringTransport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "SLOW", AT_ONCE)
+    monkeypatch.setattr(relay_module, "IN_HAND_FOR", timedelta(seconds=3))
+    answers = asyncio.Event()
+    broker_answers.while_publishing = waits_for(answers)
+    await put(beside_broker, an_envelope("tests.note"))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(a_relay(beside_broker).carry())
+        first = await in_hand(beside_broker)
 
         async def is_kept_in_hand() -> bool:
             return await in_hand(beside_broker) > first
 
         await eventually(is_kept_in_hand)
         answers.set()
-
-    assert carrying.result() == 1
-    assert ids(broker_answers.published) == [envelope.id]
-    assert not await beside_broker.outbox()
 
 
 async def test_a_slow_broker_that_goes_away_leaves_the_messages_due_at_once(

@@ -199,3 +199,27 @@ async def test_cleaning_up_counts_then_asks_then_removes(shell: Shell, stored: S
     removed = await shell(*words, "--yes")
     assert removed.out == "removed 1 root jobs, 3 children, 0 dependent messages\n"
     assert await stored.status(root_id) is None
+
+
+async def test_cleaning_up_goes_by_the_settings_unless_a_flag_says_otherwise(
+    shell: Shell, stored: StoredJobs
+) -> None:
+    await stored.ended_root("good", JobStatus.SUCCESS)
+    await stored.ended_root("bad", JobStatus.FAILED)
+    await stored.connection.execute(
+        "UPDATE mqjobs.job SET stopped_at = now() - interval '2 h' WHERE stopped_at IS NOT NULL"
+    )
+    dry = ("jobs", "cleanup", "--dry-run")
+
+    hours = {"MQJOBS_KEEP_SUCCESS": "3600", "MQJOBS_KEEP_OTHERS": "0"}
+    counted = [line.split() for line in (await shell(*dry, **hours)).out.splitlines()]
+    assert ["success", "1", "1"] in counted
+    assert not any("failed" in line for line in counted)
+
+    counted = [
+        line.split()
+        for line in (await shell(*dry, "--others-after", "0", **hours)).out.splitlines()
+    ]
+    assert ["failed", "1", "1"] in counted
+    unset = [line.split() for line in (await shell(*dry)).out.splitlines()]
+    assert ["success", "0", "0"] in unset
