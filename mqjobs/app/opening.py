@@ -10,11 +10,12 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 
+import structlog
 from uuid_utils.compat import uuid7
 
 from mqjobs.app.embedded import embedded_database_url
 from mqjobs.app.settings import Settings
-from mqjobs.model.errors import ConfigurationError
+from mqjobs.model.errors import ConfigurationError, Forbidden
 from mqjobs.processing.attempt import Runs
 from mqjobs.processing.dead_letters import DeadLetters
 from mqjobs.processing.envelopes import EnvelopeMaker
@@ -41,6 +42,8 @@ from mqjobs.transport.background import in_background
 from mqjobs.transport.postgres import open_postgres
 from mqjobs.transport.rabbitmq import open_rabbitmq
 from mqjobs.transport.seam import Transport
+
+log = structlog.get_logger(__name__)
 
 PRODUCER_RELAY_INTERVAL = timedelta(seconds=5)
 
@@ -74,7 +77,7 @@ async def opened(
     """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it."""
     async with (
         _parts(settings, registry, patience=settings.connect_timeout) as parts,
-        in_background(parts.relay.run(asyncio.Event(), PRODUCER_RELAY_INTERVAL)),
+        in_background(_carry(parts.relay)),
     ):
         yield OpenApp(
             parts.producer,
@@ -85,6 +88,14 @@ async def opened(
             parts.transport,
             parts.relay,
         )
+
+
+async def _carry(relay: Relay) -> None:
+    """A role that may only send leaves what is in the outbox to consumers and relays."""
+    try:
+        await relay.run(asyncio.Event(), PRODUCER_RELAY_INTERVAL)
+    except Forbidden as error:
+        log.info("relay_left_to_others", why=str(error))
 
 
 @asynccontextmanager

@@ -69,6 +69,10 @@ class Unroutable(MessageError):
     """No queue takes that topic, or the queue is not there."""
 
 
+class Forbidden(MqjobsError):
+    """The role that we have in the database may not do that; nothing was done."""
+
+
 class JobError(MqjobsError):
     """A job cannot do what was asked."""
 

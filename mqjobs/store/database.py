@@ -66,6 +66,11 @@ def is_contention(error: BaseException) -> bool:
     return isinstance(error, CONTENTION)
 
 
+def is_forbidden(error: BaseException) -> bool:
+    """Whether this role of the database may not do that."""
+    return isinstance(error, asyncpg.InsufficientPrivilegeError)
+
+
 def is_outage(error: BaseException) -> bool:
     """Whether the same call may succeed later: the server is away, or asked for another try.
 

@@ -51,7 +51,10 @@ async def insert_dead_letters(connection: Connection, letters: Sequence[DeadLett
 
 async def bind(connection: Connection, bindings: Sequence[Binding]) -> None:
     """The queues take the topics; doing it again changes nothing."""
-    ordered = sorted((binding.topic, binding.queue) for binding in bindings)
+    there = {(row["topic"], row["queue"]) for row in await connection.fetch(SQL["bindings"])}
+    ordered = sorted({(binding.topic, binding.queue) for binding in bindings} - there)
+    if not ordered:
+        return  # who may send, and declare nothing, need not write what is there
     await connection.execute(
         SQL["bind"], [topic for topic, _ in ordered], [queue for _, queue in ordered]
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from mqjobs.model.errors import SchemaMismatch
-from mqjobs.store.database import Connection
+from mqjobs.model.errors import Forbidden, SchemaMismatch
+from mqjobs.store.database import Connection, is_forbidden
 from mqjobs.store.statements import statements
 
 SQL = statements("migrations")
@@ -45,6 +45,11 @@ def _works_with(sql: str, version: int) -> int:
     """Who says nothing breaks with what was before."""
     said = re.match(r"-- works with: (\d+)\n", sql)
     return int(said[1]) if said else version
+
+
+def roles() -> str:
+    """The SQL that makes roles for producers, consumers and those who look on; it can be run again."""
+    return files("mqjobs.store").joinpath("roles.sql").read_text("utf-8")
 
 
 async def current_version(connection: Connection) -> int:
@@ -89,8 +94,16 @@ async def migrate(connection: Connection) -> list[Migration]:
 
 
 async def check(connection: Connection) -> None:
-    """Raises SchemaMismatch unless the schema is the newest known here, or a later one that works with it."""
-    missing = await pending(connection)
+    """Raises Forbidden where we may not look, and SchemaMismatch for a schema that does not work with this version.
+
+    It is to be the newest that this version knows, or a later one that works with it.
+    """
+    try:
+        missing = await pending(connection)
+    except Exception as error:
+        if is_forbidden(error):
+            raise Forbidden(f"PostgreSQL says {error}; see mqjobs migrate --roles") from error
+        raise
     if missing:
         raise SchemaMismatch(
             f"the database's schema is version {missing[0].version - 1}, this mqjobs needs "

@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from mqjobs.model.errors import DatabaseUnavailable
-from mqjobs.store.database import Try, is_contention, is_outage, this_try
+from mqjobs.model.errors import DatabaseUnavailable, Forbidden
+from mqjobs.store.database import Try, is_contention, is_forbidden, is_outage, this_try
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ async def patiently(
 ) -> AnswerT:
     """What `act` answers, tried again while the database is away; so `act` bears being run twice.
 
-    Raises DatabaseUnavailable once `patience` is over (None: never), and whatever else `act` raises at once.
+    Raises DatabaseUnavailable once `patience` is over (None: never), Forbidden, and whatever else `act` raises at once.
     """
     waiting = _Waiting(what, patience)
     outage = database_outage()
@@ -90,6 +90,10 @@ async def patiently(
             try:
                 answer = await act()
             except Exception as error:
+                if is_forbidden(error):
+                    raise Forbidden(
+                        f"{what}: PostgreSQL says {error}; see mqjobs migrate --roles"
+                    ) from error
                 if not is_outage(error):
                     raise
                 waiting.has_met(error)

@@ -79,9 +79,7 @@ async def create_root(connection: Connection, new: NewRoot) -> RootFound | NameT
         if row is not None:
             return RootFound(row["root_id"], row["id"], JobStatus.NEW, created=True)
         in_the_way = await connection.fetchval(SQL["root_in_the_way"], new.name)
-        if in_the_way is not None and not await _took_over(
-            connection, in_the_way, new.time_before_stale
-        ):
+        if in_the_way is not None and not await _took_over(connection, in_the_way, new):
             return NameTaken(in_the_way)
     raise RuntimeError(f"no root {new.name!r} could be made or found in {TRIES} tries")
 
@@ -99,21 +97,14 @@ async def lock_roots_in_the_way(connection: Connection, wanted: Sequence[NewRoot
         await connection.execute(SQL["lock_roots_in_the_way"], names, times)
 
 
-async def _took_over(
-    connection: Connection, root_id: int, time_before_stale: timedelta | None
-) -> bool:
+async def _took_over(connection: Connection, root_id: int, new: NewRoot) -> bool:
     """Whether the root is stale now, or has ended meanwhile, so that its name is free."""
-    if time_before_stale is None:
+    if new.time_before_stale is None:
         return False
-    is_active = await connection.fetchval(SQL["lock_quiet_root"], root_id, time_before_stale)
-    if not is_active:
-        return is_active is False
-    if await connection.fetchval(SQL["is_protected"], root_id):
-        return False
-    row = await connection.fetchrow(SQL["make_stale"], root_id)
-    if row is not None:
-        await end_roots(connection, [(row["id"], row["name"], JobStatus.STALE)])
-    return True
+    became: str = await connection.fetchval(SQL["take_over"], root_id, new.time_before_stale)
+    if became == "stale":
+        await _announce(connection, [(root_id, new.name, JobStatus.STALE)])
+    return became != "in the way"
 
 
 async def lock_roots_of(connection: Connection, child_ids: Iterable[int]) -> None:
@@ -149,8 +140,13 @@ async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobS
     """What follows from the end of these roots (id, name, status): dependent messages, announcements."""
     if not ended:
         return
-    ids, names, ends = zip(*ended, strict=True)
+    ids, _, ends = zip(*ended, strict=True)
     await connection.execute(SQL["release_dependents"], ids, ends)
+    await _announce(connection, ended)
+
+
+async def _announce(connection: Connection, ended: Sequence[tuple[int, str, JobStatus]]) -> None:
+    ids, names, ends = zip(*ended, strict=True)
     topic = definition_of(RootJobStopped).name
     await connection.execute(SQL["announce_ends"], topic, [uuid7() for _ in ids], ids, names, ends)
 

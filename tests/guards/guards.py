@@ -81,7 +81,7 @@ GUARDS = (
     ),
     Guard(
         "lease: a stale job's is taken away",
-        f"{SQL}/roots.sql",
+        SCHEMA,
         "SET status = 'stale', stopped_at = clock_timestamp(), lease = lease + 1",
         "SET status = 'stale', stopped_at = clock_timestamp()",
         ("test_state_machine.py",),
@@ -183,14 +183,14 @@ GUARDS = (
     ),
     Guard(
         "stale: a delayed child that runs protects its root",
-        f"{SQL}/roots.sql",
+        SCHEMA,
         "WHERE child.root_id = $1 AND NOT child.is_own_child AND child.status = 'running'",
         "WHERE child.root_id = $1 AND NOT child.is_own_child AND child.status = 'stale'",
         ("test_stale.py::test_a_delayed_child_that_runs_in_a_live_consumer_protects_its_root",),
     ),
     Guard(
         "stale: a root in which something happens is not",
-        f"{SQL}/roots.sql",
+        SCHEMA,
         "OR last_active_at < clock_timestamp() - $2::interval)",
         "OR $2::interval IS NOT NULL)",
         ("test_stale.py::test_activity_keeps_a_root_from_becoming_stale",),

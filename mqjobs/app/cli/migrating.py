@@ -16,12 +16,16 @@ from mqjobs.store.migrations import Migration
 
 @click.command()
 @flag("--plan", is_flag=True, help="Write the SQL that would run, and run nothing.")
+@flag("--roles", is_flag=True, help="Write the SQL for roles of least privilege, and run nothing.")
 @with_setup(*DATABASE)
-def migrate(setup: Setup, plan: bool) -> None:
+def migrate(setup: Setup, plan: bool, roles: bool) -> None:
     """Bring the schema to the newest version.
 
     All steps are taken, or none. An embedded database does this by itself whenever it is opened.
     """
+    if roles:
+        click.echo(migrations.roles(), nl=False)
+        return
     steps = asyncio.run(_migrate(setup.settings, plan))
     if plan:
         click.echo(_plan(steps))

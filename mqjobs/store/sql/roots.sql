@@ -17,50 +17,15 @@ SELECT root.id, root.status, own.id AS own_child_id
 
 -- name: create_root
 -- A root and its own child, unless an active root has the name or this owner has the root already.
-WITH root AS (
-    INSERT INTO mqjobs.job (owner_id, name, is_unique, children, last_active_at, topic, message_id)
-    VALUES ($1, $2, true, 1, clock_timestamp(), $4, $3)
-        ON CONFLICT DO NOTHING
-    RETURNING id
-)
-INSERT INTO mqjobs.job
-    (root_id, name, is_own_child, message_id, topic, queue, body, headers, priority, expires_at, awaits_message,
-     message_job_id)
-SELECT root.id, $2, true, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11
-  FROM root
-RETURNING root_id, id
+SELECT root_id, id FROM mqjobs.create_root($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: root_in_the_way
 SELECT id FROM mqjobs.job
  WHERE root_id IS NULL AND is_unique AND status IN ('new', 'running') AND name = $1
 
--- name: lock_quiet_root
--- The root, if nothing has happened in it for so long, and whether it is still active once the lock is had: whoever
--- was waited for may have ended it.
-SELECT status IN ('new', 'running') AS is_active FROM mqjobs.job
- WHERE id = $1
-   AND (status NOT IN ('new', 'running') OR last_active_at < clock_timestamp() - $2::interval)
-   FOR NO KEY UPDATE
-
--- name: is_protected
--- Whether a delayed child of this root runs in a live consumer.
-SELECT EXISTS (
-    SELECT FROM mqjobs.job AS child
-     WHERE child.root_id = $1 AND NOT child.is_own_child AND child.status = 'running'
-       AND mqjobs.is_alive(child.consumer_id))
-
--- name: make_stale
--- The root and its open children are stale; a new lease number sees to it that no late finish counts.
-WITH child AS (
-    UPDATE mqjobs.job SET status = 'stale', stopped_at = clock_timestamp(), lease = lease + 1
-     WHERE root_id = $1 AND status IN ('new', 'running', 'failed_redelivered')
-    RETURNING id
-)
-UPDATE mqjobs.job
-   SET status = 'stale', stopped_at = clock_timestamp(),
-       children_stale = children_stale + (SELECT count(*) FROM child)
- WHERE id = $1 AND status IN ('new', 'running')
-RETURNING id, name, status
+-- name: take_over
+-- What has become of a root that is in the way: it may still be, has ended meanwhile, or is stale now.
+SELECT mqjobs.take_over($1, $2)
 
 -- name: unstarted_roots_of
 -- Roots of this owner whose own children are in one of these statuses, and those own children. A root that a retry has
@@ -73,14 +38,7 @@ SELECT root.id, root.status, own.id AS own_child_id
  ORDER BY root.id
 
 -- name: lock_roots_in_the_way
--- Active roots of these names in which nothing has happened for so long, in the order of their ids.
-SELECT root.id
-  FROM mqjobs.job AS root
-  JOIN unnest($1::text[], $2::interval[]) AS wanted(name, time_before_stale) ON wanted.name = root.name
- WHERE root.root_id IS NULL AND root.is_unique AND root.status IN ('new', 'running')
-   AND root.last_active_at < clock_timestamp() - wanted.time_before_stale
- ORDER BY root.id
-   FOR NO KEY UPDATE OF root
+SELECT mqjobs.lock_roots_in_the_way($1, $2)
 
 -- name: move_roots
 -- Counters follow the children, and with them status and progress; a root with no open child has ended.

@@ -208,3 +208,75 @@ CREATE TABLE mqjobs.turn (
     name     text PRIMARY KEY,
     taken_at timestamptz NOT NULL
 );
+
+-- What senders do to jobs. They may be given these functions instead of the table, see `mqjobs migrate --roles`: so each
+-- does one thing as its owner, whole, and finds nothing by a search path.
+
+-- A root and its own child: owner, name; message, topic, queue, body, headers, priority, expiry, whether it awaits its
+-- message, whose child's message that is. None where an active root has the name or this owner has the root already.
+CREATE FUNCTION mqjobs.create_root(
+    text, text, uuid, text, text, bytea, text, smallint, timestamptz, boolean, bigint
+) RETURNS TABLE (root_id bigint, id bigint) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH root AS (
+        INSERT INTO mqjobs.job (owner_id, name, is_unique, children, last_active_at, topic, message_id)
+        VALUES ($1, $2, true, 1, clock_timestamp(), $4, $3)
+            ON CONFLICT DO NOTHING
+        RETURNING id
+    )
+    INSERT INTO mqjobs.job
+        (root_id, name, is_own_child, message_id, topic, queue, body, headers, priority, expires_at, awaits_message,
+         message_job_id)
+    SELECT root.id, $2, true, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11
+      FROM root
+    RETURNING root_id, id
+$$;
+
+-- A root in which nothing has happened for so long is stale, and so are its open children; a new lease number sees to it
+-- that no late finish counts. It stays in the way where a delayed child of it runs in a live consumer. Whoever was waited
+-- for may have ended it: then its name is free as well.
+CREATE FUNCTION mqjobs.take_over(bigint, interval)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_active boolean;
+BEGIN
+    SELECT status IN ('new', 'running') INTO is_active FROM mqjobs.job
+     WHERE id = $1 AND root_id IS NULL
+       AND (status NOT IN ('new', 'running') OR last_active_at < clock_timestamp() - $2::interval)
+       FOR NO KEY UPDATE;
+    IF is_active IS NULL OR is_active AND EXISTS (
+        SELECT FROM mqjobs.job AS child
+         WHERE child.root_id = $1 AND NOT child.is_own_child AND child.status = 'running'
+           AND mqjobs.is_alive(child.consumer_id)
+    ) THEN
+        RETURN 'in the way';
+    ELSIF NOT is_active THEN
+        RETURN 'ended';
+    END IF;
+    WITH child AS (
+        UPDATE mqjobs.job SET status = 'stale', stopped_at = clock_timestamp(), lease = lease + 1
+         WHERE root_id = $1 AND status IN ('new', 'running', 'failed_redelivered')
+        RETURNING id
+    )
+    UPDATE mqjobs.job
+       SET status = 'stale', stopped_at = clock_timestamp(),
+           children_stale = children_stale + (SELECT count(*) FROM child)
+     WHERE id = $1;
+    RETURN 'stale';
+END
+$$;
+
+-- Active roots of these names in which nothing has happened for so long are locked, in the order of their ids.
+CREATE FUNCTION mqjobs.lock_roots_in_the_way(text[], interval[])
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM root.id
+       FROM mqjobs.job AS root
+       JOIN unnest($1, $2) AS wanted(name, time_before_stale) ON wanted.name = root.name
+      WHERE root.root_id IS NULL AND root.is_unique AND root.status IN ('new', 'running')
+        AND root.last_active_at < clock_timestamp() - wanted.time_before_stale
+      ORDER BY root.id
+        FOR NO KEY UPDATE OF root;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mqjobs FROM PUBLIC;
