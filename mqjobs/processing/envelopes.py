@@ -30,7 +30,7 @@ class EnvelopeMaker:
 
     def __init__(self, clock: DatabaseClock, *, max_bytes: int) -> None:
         self.clock = clock
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
     def seal(self, outgoing: Topic | Outgoing, *, job_id: int | None = None) -> Envelope:
         """The message as it will travel, with a new id. Raises InvalidMessage, or ConfigurationError for no name."""
@@ -65,9 +65,9 @@ class EnvelopeMaker:
                 f"a message of {topic} would carry asterisks in place of a secret: "
                 "write the field as mqjobs.Secret instead of pydantic's SecretStr"
             )
-        if len(text) > self._max_bytes:
+        if len(text) > self.max_bytes:
             raise InvalidMessage(
-                f"a message of {topic} has {len(text)} bytes, {self._max_bytes} are allowed: send a reference to "
+                f"a message of {topic} has {len(text)} bytes, {self.max_bytes} are allowed: send a reference to "
                 "the data instead, or raise MQJOBS_MAX_MESSAGE_BYTES"
             )
         return text

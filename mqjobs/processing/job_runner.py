@@ -190,7 +190,11 @@ class JobRunner:
             await JobRun(answer.job, self._attempt, self._services).execute(stopped)
 
     async def _run(self, job: Job, callback: Callback, owner_id: str | None) -> bool | None:
-        running = RunningJob.of(replace(job, owner_id=owner_id), self._services.store)
+        running = RunningJob.of(
+            replace(job, owner_id=owner_id),
+            self._services.store,
+            max_bytes=self._services.envelopes.max_bytes,
+        )
         runner = self._for_callback(running)
         run = JobRun(running, self._attempt, self._services)
         return await run.execute(lambda: callback(runner, running))

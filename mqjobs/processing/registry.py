@@ -1,6 +1,7 @@
 """The registry: which processor takes which topic from which queue."""
 
 from collections.abc import Collection, Iterable, Sequence
+from inspect import iscoroutinefunction, unwrap
 
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.model.message import Binding
@@ -20,7 +21,8 @@ class Registry:
         """These processors take the messages of their topics.
 
         Raises ConfigurationError, which names both sides, for a topic that is none or has no name, a topic that two
-        processors take from one queue, and a job-aware topic that would go to two queues.
+        processors take from one queue, and a job-aware topic that would go to two queues; and for a `process` that
+        is not async.
         """
         for processor in processors:
             if not isinstance(processor, Processor):
@@ -28,6 +30,10 @@ class Registry:
                     f"{processor!r} is not a Processor: subscribe instances, for example MyProcessor()"
                 )
             who = type(processor).__qualname__
+            if not iscoroutinefunction(unwrap(processor.process)):
+                raise ConfigurationError(
+                    f"{who}.process is not async: write async def process, and put what blocks into asyncio.to_thread"
+                )
             topics: object = processor.topics
             if not isinstance(topics, Collection) or not topics:
                 raise ConfigurationError(f"{who} names no topics: set topics = (MyTopic,)")

@@ -13,22 +13,26 @@ class RunningJob(Job):
     """The job as it stood when it was claimed."""
 
     store: JobStore = field(repr=False, compare=False)
+    max_bytes: int = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, job: Job, store: JobStore) -> "RunningJob":
-        """The job, able to report."""
-        return cls(**{each.name: getattr(job, each.name) for each in fields(job)}, store=store)
+    def of(cls, job: Job, store: JobStore, *, max_bytes: int) -> "RunningJob":
+        """The job, able to report data of this size, as JSON."""
+        known = {each.name: getattr(job, each.name) for each in fields(job)}
+        return cls(**known, store=store, max_bytes=max_bytes)
 
     async def report(
         self, *, progress: float | None = None, note: str | None = None, **data: Any
     ) -> None:
         """Operators see this progress (0 to 1) and these data; it counts as activity.
 
-        Data are JSON values and stay until reported anew. Raises LeaseLost where the job is no longer this run's,
-        JobError for a progress or data that cannot be kept.
+        Data are JSON values and stay until reported anew; all that a job keeps may be as large as a message. Raises
+        LeaseLost where the job is no longer this run's, JobError for a progress or data that cannot be kept.
         """
         if progress is not None and not 0 <= progress <= 1:
             raise JobError(f"progress {progress!r} of job {self.id}: give 0 to 1")
         if note is not None:
             data["note"] = note
-        await self.store.report(self.id, self.lease, progress=progress, data=data)
+        await self.store.report(
+            self.id, self.lease, progress=progress, data=data, max_bytes=self.max_bytes
+        )

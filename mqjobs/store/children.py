@@ -112,23 +112,30 @@ async def report(
     *,
     progress: float | None,
     data: Mapping[str, Any] | None,
+    max_bytes: int,
 ) -> None:
     """Progress and data of a run are written, and its root is active.
 
-    Raises LeaseLost, and JobError for data that PostgreSQL cannot keep. The caller opens the transaction.
+    Raises LeaseLost, and JobError for data that PostgreSQL cannot keep or that would be larger than allowed with what
+    was reported before. The caller opens the transaction.
     """
     await lock_roots_of(connection, [job_id])
     try:
-        root_id = await connection.fetchval(SQL["report"], job_id, lease, progress, data or None)
+        row = await connection.fetchrow(SQL["report"], job_id, lease, progress, data or None)
     except asyncpg.DataError as error:
         raise JobError(
             f"the report of job {job_id} cannot be kept: give JSON values without NUL ({error})"
         ) from None
-    if root_id is None:
+    if row is None:
         raise LeaseLost(
             f"job {job_id} is no longer run under lease {lease}: its report was not written"
         )
-    await connection.execute(ROOTS["touch_roots"], [root_id], [False])
+    if row["data_bytes"] > max_bytes:
+        raise JobError(
+            f"the data of job {job_id} would have {row['data_bytes']} bytes, {max_bytes} are allowed: report less, or "
+            "raise MQJOBS_MAX_MESSAGE_BYTES"
+        )
+    await connection.execute(ROOTS["touch_roots"], [row["root_id"]], [False])
 
 
 async def hold_lease(connection: Connection, run: OwnRun) -> None:

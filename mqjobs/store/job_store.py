@@ -151,12 +151,20 @@ class JobStore:
         )
 
     async def report(
-        self, job_id: int, lease: int, *, progress: float | None, data: Mapping[str, Any] | None
+        self,
+        job_id: int,
+        lease: int,
+        *,
+        progress: float | None,
+        data: Mapping[str, Any] | None,
+        max_bytes: int,
     ) -> None:
         """See `children.report`."""
         await self._write(
             "a report",
-            lambda each: children.report(each, job_id, lease, progress=progress, data=data),
+            lambda each: children.report(
+                each, job_id, lease, progress=progress, data=data, max_bytes=max_bytes
+            ),
         )
 
     async def cancel_if_new(self, owner_id: str, name: str | None = None) -> int:

@@ -20,7 +20,7 @@ from tests.support.topics import Piece
 @pytest.fixture
 async def own(around: Surroundings) -> RunningJob:
     """The own child of a new root, running."""
-    return RunningJob.of(await around.claimed(), around.services.store)
+    return RunningJob.of(await around.claimed(), around.services.store, max_bytes=10_000)
 
 
 @pytest.fixture

@@ -96,6 +96,17 @@ def test_subscribing_the_same_processor_again_changes_nothing() -> None:
     assert registry(first, first).bindings() == registry(first).bindings()
 
 
+class Blocking(Processor):
+    """Was written as if nothing else were to run."""
+
+    topics = (Paid,)
+
+    def process(  # type: ignore[override]  # it is not what it should be
+        self, message: Message[Any], context: Context
+    ) -> Result:
+        return Result.ACK
+
+
 @pytest.mark.parametrize(
     ("processors", "says"),
     [
@@ -104,6 +115,10 @@ def test_subscribing_the_same_processor_again_changes_nothing() -> None:
             "First and Second both take topic 'order.paid' from queue 'default': give one of them",
         ),
         ([First], "is not a Processor: subscribe instances, for example MyProcessor"),
+        (
+            [Blocking()],
+            "Blocking.process is not async: write async def process, and put what blocks",
+        ),
         ([named()], r"First names no topics: set topics = \(MyTopic,\)"),
         ([Bare()], r"Bare names no topics: set topics = \(MyTopic,\)"),
         ([named("order.paid")], "First names 'order.paid', which is not a Topic class"),

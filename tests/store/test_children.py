@@ -157,9 +157,18 @@ async def test_a_report_is_seen_and_counts_as_activity(
 ) -> None:
     await work.quiet(own.root_id or 0)
 
-    await report(connection, own.id, own.lease, progress=0.25, data={"note": "half", "rows": 5})
-    await report(connection, own.id, own.lease, progress=None, data={"note": "more"})
-    await report(connection, own.id, own.lease, progress=0.5, data={})
+    await report(
+        connection,
+        own.id,
+        own.lease,
+        progress=0.25,
+        data={"note": "half", "rows": 5},
+        max_bytes=10_000,
+    )
+    await report(
+        connection, own.id, own.lease, progress=None, data={"note": "more"}, max_bytes=10_000
+    )
+    await report(connection, own.id, own.lease, progress=0.5, data={}, max_bytes=10_000)
 
     row = await row_of(connection, own.id)
     assert (float(row["progress"]), row["data"]) == (0.5, {"note": "more", "rows": 5})
@@ -175,7 +184,7 @@ async def test_a_report_of_a_run_that_is_over_is_not_written(
     await work.end(own, JobStatus.SUCCESS)
 
     with pytest.raises(LeaseLost, match="its report was not written"):
-        await report(connection, own.id, own.lease, progress=0.1, data=None)
+        await report(connection, own.id, own.lease, progress=0.1, data=None, max_bytes=10_000)
 
 
 @pytest.mark.parametrize(
@@ -194,4 +203,4 @@ async def test_a_report_that_cannot_be_kept_says_so(
     connection: Connection, own: Job, data: dict[str, Any]
 ) -> None:
     with pytest.raises(JobError, match=f"the report of job {own.id} cannot be kept"):
-        await report(connection, own.id, own.lease, progress=None, data=data)
+        await report(connection, own.id, own.lease, progress=None, data=data, max_bytes=10_000)

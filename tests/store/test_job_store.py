@@ -125,13 +125,13 @@ async def test_children_dependents_and_reports_are_the_running_jobs(store: JobSt
         == 1
     )
     await store.add_dependents(run, [Dependent(an_envelope(TOPIC), None)])
-    await store.report(own.id, own.lease, progress=0.5, data={"note": "half"})
+    await store.report(own.id, own.lease, progress=0.5, data={"note": "half"}, max_bytes=10_000)
 
     found = await store.children_by_name(run.root_id, ["one"])
     assert found["one"].id == child_id
     assert await rows(store, "dependent_message") == 1
     with pytest.raises(LeaseLost):
-        await store.report(own.id, own.lease + 1, progress=0.5, data=None)
+        await store.report(own.id, own.lease + 1, progress=0.5, data=None, max_bytes=10_000)
 
 
 async def test_jobs_are_interrupted_and_called_off(store: JobStore) -> None:

@@ -108,6 +108,7 @@ class RunRules(JobSteps):
             lease=run.lease,
             progress=progress,
             data={"note": "so far"},
+            max_bytes=10_000,
         )
         self.same(
             lambda: self.bench.act(write), lambda: job_model_calls.report(self.model, run, progress)

@@ -110,4 +110,4 @@ UPDATE mqjobs.job
    SET progress = coalesce($3::numeric, progress),
        data = CASE WHEN $4::jsonb IS NULL THEN data ELSE coalesce(data, '{}') || $4::jsonb END
  WHERE id = $1 AND lease = $2 AND status = 'running'
-RETURNING root_id
+RETURNING root_id, coalesce(octet_length(data::text), 0) AS data_bytes
