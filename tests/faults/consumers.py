@@ -105,6 +105,12 @@ class Consumers:
         process.popen.wait()
         self._note_death(process, at, "killed")
 
+    def kill_child(self, process: Process, pid: int) -> None:
+        """One of the processes that this one has is dead at once; it is this one's to see."""
+        at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        self.ledger.write(What.DIED, process=process_name(process.name, pid), why="killed", at=at)
+
     def freeze(self, process: Process) -> None:
         """It stands still, and cannot say that it lives."""
         self.ledger.write(What.DETACHED, process=process.id, why="frozen")

@@ -11,6 +11,9 @@ BACK = {"database_away": "database_back", "broker_lost": "broker_back"}
 WHOSE = ("at",)
 """The fields that say which of them it is."""
 
+TOLD = ("child_killed",)
+"""Errors that a parent may tell of: what is done to its processes is one for it."""
+
 LAST_WORDS = ("stopped at once",)
 """What the command line itself may say at the end."""
 
@@ -57,7 +60,7 @@ def _read(text: str) -> dict[str, Any] | None:
 
 def _faults_of_line(line: dict[str, Any]) -> Iterator[str]:
     event = str(line["event"])
-    if line.get("level") in {"error", "critical"}:
+    if line.get("level") in {"error", "critical"} and event not in TOLD:
         yield f"an error: {_short(line)}"
     elif "exception" in line or any(len(str(each)) > LONGEST_TEXT for each in line.values()):
         yield f"a traceback: {_short(line)}"

@@ -1,5 +1,7 @@
 """Faults of processes: whatever is killed or stands still, nothing is lost and nothing runs twice."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -17,6 +19,7 @@ from tests.faults.topics import Act
 from tests.support.waiting import eventually
 
 RECOVERED_WITHIN = timedelta(seconds=15)
+UNDER_A_PARENT = timedelta(seconds=3)
 SLOW_MACHINE = timedelta(seconds=20)
 """How much longer is waited, so that what is slow is told apart from what never comes."""
 
@@ -75,36 +78,72 @@ async def test_a_consumer_that_stood_still_for_too_long_changes_nothing_and_its_
         assert_clean(await reckon(place, ()))
 
 
-async def test_the_jobs_of_one_killed_consumer_of_two_run_again_soon_at_the_usual_pace(
-    tmp_path: Path, postgres_url: str, amqp_url: str
-) -> None:
-    async with arena(
-        tmp_path,
+@asynccontextmanager
+async def at_the_usual_pace(folder: Path, postgres_url: str, amqp_url: str) -> AsyncIterator[Arena]:
+    """An arena in which consumers are declared dead as late as by default."""
+    usual = arena(
+        folder,
         postgres=postgres_url,
         broker=amqp_url,
         MQJOBS_HEARTBEAT_INTERVAL="",
         MQJOBS_DEAD_AFTER="",
         MQJOBS_REAP_INTERVAL="",
-    ) as place:
+    )
+    async with usual as place:
+        yield place
+
+
+async def test_the_jobs_of_one_killed_consumer_of_two_run_again_soon(
+    tmp_path: Path, postgres_url: str, amqp_url: str
+) -> None:
+    async with at_the_usual_pace(tmp_path, postgres_url, amqp_url) as place:
         await place.consuming(2)
+        victim = place.consumers.living()[0]
         async with hand(place) as one:
-            roots = [await one.single(seconds=1.5) for _ in range(12)]
-            starts = [(await one.starts(root_id))[0] for root_id in roots]
-            victim = place.consumers.living()[0]
-            died = monotonic()
-            place.consumers.kill(victim)
-            orphans = [event.get("root") for event in starts if event.by == victim.id]
-            again = [
-                (await one.starts(root_id, 2, RECOVERED_WITHIN + SLOW_MACHINE))[1].at - died
-                for root_id in orphans
-            ]
-            for root_id in roots:
-                assert await one.ended(root_id) is JobStatus.SUCCESS
+            again = await recovery(one, victim.id, lambda: place.consumers.kill(victim))
         assert_clean(await reckon(place, ()))
 
-    print(f"\nrun again after {', '.join(f'{seconds:.1f} s' for seconds in again)}")
-    assert again
-    assert max(again) < RECOVERED_WITHIN.total_seconds()
+    print(f"\nrun again after {again:.1f} s")
+    assert again < RECOVERED_WITHIN.total_seconds()
+
+
+async def test_the_jobs_of_a_killed_child_of_a_parent_run_again_at_once(
+    tmp_path: Path, postgres_url: str, amqp_url: str
+) -> None:
+    async with at_the_usual_pace(tmp_path, postgres_url, amqp_url) as place:
+        place.consumers.flags = ("--processes", "2")
+        await place.consuming(1)
+        [parent] = place.consumers.living()
+        async with hand(place) as one:
+
+            async def are_two() -> bool:
+                return len(await one.mq.jobs.consumers()) == 2
+
+            await eventually(are_two, what="the parent's two consumers")
+            [start] = await one.starts(await one.single())
+            pid = int(start.by.rpartition(".")[2])
+            again = await recovery(one, start.by, lambda: place.consumers.kill_child(parent, pid))
+        assert_clean(await reckon(place, ()))
+
+    print(f"\nrun again after {again:.1f} s")
+    assert again < UNDER_A_PARENT.total_seconds()
+
+
+async def recovery(one: Hand, victim: str, kill: Callable[[], None]) -> float:
+    """After how many seconds the last of the jobs that ran in the killed process ran again."""
+    roots = [await one.single(seconds=1.5) for _ in range(12)]
+    starts = [(await one.starts(root_id))[0] for root_id in roots]
+    died = monotonic()
+    kill()
+    orphans = [event.get("root") for event in starts if event.by == victim]
+    assert orphans
+    again = [
+        (await one.starts(root_id, 2, RECOVERED_WITHIN + SLOW_MACHINE))[1].at - died
+        for root_id in orphans
+    ]
+    for root_id in roots:
+        assert await one.ended(root_id) is JobStatus.SUCCESS
+    return max(again)
 
 
 async def works(one: Hand, process: str) -> None:
