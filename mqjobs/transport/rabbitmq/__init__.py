@@ -1,4 +1,4 @@
-"""RabbitMQ behind the seam; `driver`, `channel` and `connection` alone know the driver, aio-pika."""
+"""RabbitMQ behind the seam; `driver`, `stream`, `channel` and `connection` alone know the driver, aio-pika's."""
 
 from mqjobs.transport.rabbitmq.opening import open_rabbitmq
 

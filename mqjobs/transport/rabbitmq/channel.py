@@ -123,6 +123,11 @@ class Channel:
         async with in_our_words(self._lifeline):
             await self._channel.basic_qos(prefetch_count=prefetch, global_=False)
 
+    async def hear(self, patience: timedelta) -> None:
+        """The broker has answered a question that changes nothing where nobody consumes; BrokerUnavailable if not."""
+        async with in_our_words(self._lifeline, patience):
+            await self._channel.basic_qos(prefetch_count=0, global_=False)
+
     async def consume(
         self, queue: str, consumer_tag: str, deliver: Callable[[Arrival], None]
     ) -> None:

@@ -6,24 +6,31 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import cast
 
-import aio_pika
 import aiormq
-import aiormq.abc
 import structlog
-from aio_pika.abc import AbstractConnection
 
 from mqjobs.model.errors import BrokerUnavailable, ConfigurationError
 from mqjobs.model.tally import Count, Tally
+from mqjobs.store.database import without_password
+from mqjobs.store.outages import outage_of
 from mqjobs.transport.background import in_background
 from mqjobs.transport.rabbitmq.channel import CLOSE_TIMEOUT, Channel
-from mqjobs.transport.rabbitmq.driver import Refused, in_our_words
+from mqjobs.transport.rabbitmq.driver import (
+    ANSWER_TIMEOUT,
+    Refused,
+    in_our_words,
+    is_undecodable,
+)
 from mqjobs.transport.rabbitmq.lifeline import Lifeline
+from mqjobs.transport.rabbitmq.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-ATTEMPT_TIMEOUT = timedelta(seconds=10)
+ATTEMPT_TIMEOUT = timedelta(seconds=5)
 PAUSE = timedelta(milliseconds=200)
-LONGEST_PAUSE = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(seconds=2)
+QUESTION_INTERVAL = timedelta(seconds=3)
+QUESTION_TIMEOUT = timedelta(seconds=6)
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -36,40 +43,23 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-class Outage:
-    """Says once that the broker is lost, and once that it is back, however many connections it had."""
-
-    def __init__(self, at: str) -> None:
-        self.at = at
-        self.tally = Tally()
-        self._lost: set[object] = set()
-
-    def begin(self, connection: object, error: str) -> None:
-        if not self._lost:
-            log.warning("broker_lost", at=self.at, error=error)
-        if connection not in self._lost:
-            self.tally.add(Count.CONNECTIONS_LOST)
-        self._lost.add(connection)
-
-    def end(self, connection: object) -> None:
-        if connection in self._lost:
-            self._lost.discard(connection)
-            if not self._lost:
-                log.info("broker_back", at=self.at)
-
-    def leave(self, connection: object) -> None:
-        self._lost.discard(connection)
-
-
 class Connection:
-    """A connection to the broker that is made again whenever it is lost."""
+    """A connection to the broker that is made again whenever it is lost.
 
-    def __init__(self, url: str, outage: Outage) -> None:
+    One that gives no answer is lost, too: while nothing else is asked on it, a question is put every few seconds.
+    """
+
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._outage = outage
-        self._connection: aiormq.abc.AbstractConnection | None = None
+        self._at = without_password(url)
+        self._outage = outage_of(self._at, "broker_lost", "broker_back")
+        self._connection: aiormq.Connection | None = None
+        self._stream = Stream(is_careful=False)
         self._lifeline = Lifeline()
         self._is_there = asyncio.Event()
+        self._is_in_doubt = asyncio.Event()
+        self._is_careful = False
+        self._tally = Tally()
 
     async def open(self, connect_timeout: timedelta) -> tuple[int, ...]:
         """Connect for the first time; the broker's version."""
@@ -83,11 +73,11 @@ class Connection:
             except BrokerUnavailable as error:
                 if loop.time() + PAUSE.total_seconds() >= deadline:
                     raise BrokerUnavailable(
-                        f"no RabbitMQ at {self._outage.at} within "
+                        f"no RabbitMQ at {self._at} within "
                         f"{connect_timeout.total_seconds():g} s: {error}"
                     ) from None
                 if not told:
-                    log.warning("broker_awaited", at=self._outage.at, error=str(error))
+                    log.warning("broker_awaited", at=self._at, error=str(error))
                 told = True
                 await asyncio.sleep(PAUSE.total_seconds())
             else:
@@ -106,20 +96,24 @@ class Connection:
                 with suppress(BrokerUnavailable, Refused):
                     async with in_our_words(Lifeline(), CLOSE_TIMEOUT):
                         await self._connection.close()
+            self._stream.abort()
 
     async def _keep(self) -> None:
         while True:
             if self._connection is None:
                 self._set(await self._reconnect())
-            self._outage.end(self)
-            error = await self._end_of_connection()
+            self._outage.end(self, at=self._at)
+            async with in_background(self._question()):
+                error = await self._end_of_connection()
             self._is_there.clear()
             self._connection = None
-            self._outage.begin(self, error)
+            self._outage.begin(self, at=self._at, error=error)
+            self._tally.add(Count.CONNECTIONS_LOST)
 
-    def _set(self, connection: aiormq.abc.AbstractConnection) -> None:
+    def _set(self, connection: aiormq.Connection) -> None:
         self._connection = connection
-        self._lifeline = lifeline = Lifeline()
+        self._is_in_doubt.clear()
+        self._lifeline = lifeline = Lifeline(doubt=self._is_in_doubt.set)
         self._closing = connection.closing
         self._closing.add_done_callback(lambda _: lifeline.cut())
         self._is_there.set()
@@ -128,38 +122,89 @@ class Connection:
         ended = asyncio.Event()
         self._lifeline.when_cut(ended.set)
         await ended.wait()
-        return "cut" if self._closing.cancelled() else str(self._closing.exception() or "closed")
+        if not self._closing.done():
+            return "it gives no answer"
+        if self._closing.cancelled():
+            return "cut"
+        error = self._closing.exception()
+        if error is not None and is_undecodable(error) and not self._is_careful:
+            log.warning("reading_carefully", at=self._at, error=str(error) or repr(error))
+            self._is_careful = True
+        return str(error or "closed")
 
-    async def _reconnect(self) -> aiormq.abc.AbstractConnection:
+    async def _question(self) -> None:
+        """Cut the connection when it gives no answer. A broker that has said that it does not listen may be silent."""
+        channel: Channel | None = None
+        while True:
+            await self._doubt_or_a_while()
+            if not await self._listens():
+                continue
+            self._is_in_doubt.clear()
+            with suppress(BrokerUnavailable, Refused):
+                if channel is None or channel.is_closed:
+                    channel = await self.open_channel(patience=QUESTION_TIMEOUT)
+                await channel.hear(QUESTION_TIMEOUT)
+            if self._is_in_doubt.is_set():
+                self._stream.abort()
+                self._lifeline.cut()
+                return
+
+    async def _doubt_or_a_while(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUESTION_INTERVAL.total_seconds()):
+                await self._is_in_doubt.wait()
+
+    async def _listens(self) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            async with asyncio.timeout(0):
+                await self._connection.ready()
+        except TimeoutError:
+            self._is_in_doubt.clear()
+            return False
+        return True
+
+    async def _reconnect(self) -> aiormq.Connection:
         pause = PAUSE
         while True:
             try:
                 return await self._connect(ATTEMPT_TIMEOUT)
             except (BrokerUnavailable, ConfigurationError) as error:
-                self._outage.begin(self, str(error))
+                self._outage.begin(self, at=self._at, error=str(error))
             await asyncio.sleep(pause.total_seconds())
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _connect(self, patience: timedelta) -> aiormq.abc.AbstractConnection:
+    async def _connect(self, patience: timedelta) -> aiormq.Connection:
+        self._stream = Stream(is_careful=self._is_careful)
+        connection = aiormq.Connection(
+            self._url,
+            client_properties={"connection_name": "mqjobs"},
+            transport_factory=self._stream,
+        )
+        # Before the driver is told to stop: it would say goodbye first, and wait for the broker to hear it.
+        end = asyncio.get_running_loop().call_later(patience.total_seconds(), self._stream.abort)
         try:
             async with in_our_words(Lifeline(), patience):
-                connection = await aio_pika.connect(
-                    self._url, client_properties={"connection_name": "mqjobs"}
-                )
-                return _beneath(connection)
+                await connection.connect()
+                return connection
         except Refused as error:
             raise ConfigurationError(
-                f"RabbitMQ at {self._outage.at} refuses us: {error}; see MQJOBS_BROKER_URL"
+                f"RabbitMQ at {self._at} refuses us: {error}; see MQJOBS_BROKER_URL"
             ) from None
         except BrokerUnavailable:
             raise
         except Exception as error:
             # Whatever it is that answers there, another try may find a broker.
             raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
+        finally:
+            end.cancel()
+            if not connection.is_opened:
+                self._stream.abort()
 
     def count_in(self, tally: Tally) -> None:
-        """Count here what is lost from now on, by all connections to this broker."""
-        self._outage.tally = tally
+        """Count here how often it is lost from now on."""
+        self._tally = tally
 
     @property
     def is_connected(self) -> bool:
@@ -170,28 +215,23 @@ class Connection:
         """Returns as soon as there is a connection."""
         await self._is_there.wait()
 
-    async def open_channel(self, *, confirms: bool = False) -> "Channel":
-        """A new channel; BrokerUnavailable where there is no connection."""
+    async def open_channel(
+        self, *, confirms: bool = False, patience: timedelta = ANSWER_TIMEOUT
+    ) -> Channel:
+        """A new channel; BrokerUnavailable where there is no connection, or no answer for so long."""
         connection = self._connection
         if connection is None:
-            raise BrokerUnavailable(f"no connection to RabbitMQ at {self._outage.at}")
+            raise BrokerUnavailable(f"no connection to RabbitMQ at {self._at}")
         lifeline = self._lifeline
-        async with in_our_words(lifeline):
+        async with in_our_words(lifeline, patience):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=False)
         return Channel(cast(aiormq.Channel, channel), lifeline.branch())
 
     @asynccontextmanager
-    async def channel(self) -> AsyncIterator["Channel"]:
-        """A new channel, until the end of the block; BrokerUnavailable where there is no connection."""
-        channel = await self.open_channel()
+    async def channel(self, patience: timedelta = ANSWER_TIMEOUT) -> AsyncIterator[Channel]:
+        """A new channel, until the end of the block; BrokerUnavailable as from `open_channel`."""
+        channel = await self.open_channel(patience=patience)
         try:
             yield channel
         finally:
             await channel.close()
-
-
-def _beneath(connection: AbstractConnection) -> aiormq.abc.AbstractConnection:
-    """The driver's connection: its channels acknowledge many deliveries at once, and make no object for each."""
-    if connection.transport is None:
-        raise BrokerUnavailable("the connection was cut while it was made")
-    return connection.transport.connection

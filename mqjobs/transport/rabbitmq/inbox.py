@@ -16,7 +16,7 @@ from mqjobs.transport.arrivals import Arrivals
 from mqjobs.transport.rabbitmq.acknowledgements import Acknowledgements
 from mqjobs.transport.rabbitmq.channel import Arrival, Channel
 from mqjobs.transport.rabbitmq.connection import Connection
-from mqjobs.transport.rabbitmq.driver import Refused
+from mqjobs.transport.rabbitmq.driver import NotThere, Refused
 from mqjobs.transport.rabbitmq.envelope import envelope_of
 from mqjobs.transport.seam import Delivery
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 PAUSE_BETWEEN_SETTLEMENTS = timedelta(milliseconds=5)
 PAUSE_AFTER_A_LOSS = timedelta(milliseconds=500)
-PAUSE_AFTER_A_REFUSAL = timedelta(seconds=10)
+PAUSE_AFTER_A_REFUSAL = timedelta(seconds=5)
 TIME_TO_END = timedelta(seconds=5)
 
 
@@ -156,7 +156,7 @@ class AmqpInbox:
             try:
                 async with self._connection.channel() as channel:
                     await self._consume_on(channel)
-            except BrokerUnavailable as error:
+            except (BrokerUnavailable, NotThere) as error:
                 log.debug("channel_lost", queues=list(self._queues), error=str(error))
             except Refused as error:
                 log.error("consuming_refused", queues=list(self._queues), error=str(error))

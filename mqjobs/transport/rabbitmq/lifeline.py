@@ -11,11 +11,15 @@ from mqjobs.model.errors import BrokerUnavailable
 class Lifeline:
     """Calls made under it end when it is cut; branches are cut with it.
 
-    It is needed because a driver can wait for ever on a connection that went while much was to be sent.
+    It is needed because a driver can wait for ever on a connection that went while much was to be sent. `doubt` is
+    called when a call on it or on a branch had no answer in time.
     """
 
-    def __init__(self, parent: "Lifeline | None" = None) -> None:
+    def __init__(
+        self, parent: "Lifeline | None" = None, doubt: Callable[[], None] | None = None
+    ) -> None:
         self.is_cut = False
+        self._doubt = doubt
         self._parent = parent
         self._branches: set[Lifeline] = set()
         self._calls: set[asyncio.Timeout] = set()
@@ -23,7 +27,7 @@ class Lifeline:
 
     def branch(self) -> "Lifeline":
         """One that is cut with this one, or alone."""
-        branch = Lifeline(self)
+        branch = Lifeline(self, self._doubt)
         self._branches.add(branch)
         if self.is_cut:
             branch.cut()
@@ -64,6 +68,14 @@ class Lifeline:
                     self._calls.discard(call)
         except TimeoutError as error:
             raise self._why_ended() from error
+        except Exception as error:
+            if call.expired():  # and the driver has put another error in its place
+                raise self._why_ended() from error
+            raise
 
     def _why_ended(self) -> BrokerUnavailable:
-        return BrokerUnavailable("the connection was cut" if self.is_cut else "no answer in time")
+        if self.is_cut:
+            return BrokerUnavailable("the connection was cut")
+        if self._doubt is not None:
+            self._doubt()
+        return BrokerUnavailable("no answer in time")

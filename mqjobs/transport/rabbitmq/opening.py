@@ -6,11 +6,10 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from mqjobs.model.errors import ConfigurationError
-from mqjobs.store.database import without_password
-from mqjobs.transport.rabbitmq.connection import Connection, Outage
+from mqjobs.transport.rabbitmq.connection import Connection
 from mqjobs.transport.rabbitmq.transport import AmqpTransport, QueueType
 
-HEARTBEAT_SECONDS = 20
+HEARTBEAT_SECONDS = 10
 
 
 @asynccontextmanager
@@ -28,13 +27,12 @@ async def open_rabbitmq(
     memory stops listening to those who publish, and must still hear acknowledgements.
     """
     address = _readable(url)
-    outage = Outage(without_password(url))
-    connection = Connection(address, outage)
+    connection = Connection(address)
     version = await connection.open(connect_timeout)
     async with connection.kept():
         yield AmqpTransport(
             connection,
-            lambda: Connection(address, outage),
+            lambda: Connection(address),
             exchange=exchange,
             queue_type=queue_type,
             version=version,

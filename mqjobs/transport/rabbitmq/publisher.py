@@ -54,6 +54,11 @@ class AmqpPublisher:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._publish(channel, one)) for one in envelopes]
         except ExceptionGroup as failures:
+            if channel is self._channel:
+                self._channel = (
+                    None  # it has a message whose confirm did not come, and may never come
+                )
+            await channel.close()
             [first, *_] = (failures.subgroup(PreconditionFailed) or failures).exceptions
             raise first from first.__cause__
         return [task.result() for task in tasks]

@@ -92,6 +92,7 @@ async def test_an_inbox_consumes_again_after_a_restart_of_the_broker(
                 await publish_until_taken(transport, b"after", queue)
                 await eventually(lambda: bodies(seen) == {b"before", b"after"}, within=SOON)
                 await inbox.close()
+                await eventually(lambda: "broker_back" in [entry["event"] for entry in logs])
     events = [(entry["event"], entry["log_level"]) for entry in logs]
     assert events.count(("broker_lost", "warning")) == 1
     assert events.count(("broker_back", "info")) == 1
