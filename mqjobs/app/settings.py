@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     )
     watch_interval: Interval = Field(
         timedelta(seconds=0.5),
-        description="How often running jobs are looked after for interrupts.",
+        description="How often interrupts of running jobs and pauses of queues are looked for.",
     )
     relay_interval: Interval = Field(
         timedelta(seconds=0.25), description="How often an idle relay looks into the outbox."
@@ -224,7 +224,9 @@ class Settings(BaseSettings):
         timedelta(seconds=10), description="The wait after REQUEUE and Redeliver() without a time."
     )
 
-    max_message_bytes: int = Field(1_000_000, ge=100, description="Largest body, as JSON.")
+    max_message_bytes: int = Field(
+        1_000_000, ge=100, description="Largest body, as JSON, that is sent or acted on."
+    )
     time_before_stale: SilenceByName = Field(
         default_factory=dict,
         description="Seconds of silence after which a newer unique job takes a job's name, by name or prefix, "

@@ -63,17 +63,12 @@ class Topic(BaseModel):
             raise ConfigurationError(
                 f"{cls.__qualname__}: retry {retry!r}: give a Retry, for example Retry(attempts=3)"
             )
-        for word, value in (("topic", name), ("queue", queue)):
-            if not NAME.fullmatch(value):
-                raise ConfigurationError(
-                    f"{cls.__qualname__}: {value!r} cannot name a {word}; use 1 to 200 letters, digits "
-                    "and _ . : -, and begin with a letter, a digit or _"
-                )
+        _check_name(cls.__qualname__, "topic", name)
         cls.__topic__ = TopicDefinition(
             name=name,
             description=inspect.getdoc(cls) or "",
             priority=_checked_priority(cls.__qualname__, priority),
-            queue=queue,
+            queue=checked_queue(cls.__qualname__, queue),
             retry=retry,
             timeout=_checked_timeout(cls.__qualname__, timeout),
             is_job_aware=cls.job_name is not Topic.job_name,
@@ -95,6 +90,20 @@ def definition_of(topic: type[Topic]) -> TopicDefinition:
             f'{topic.__qualname__} has no name: write class {topic.__name__}(Topic, name="…")'
         )
     return definition
+
+
+def checked_queue(who: str, queue: str) -> str:
+    """The name of a queue. Raises ConfigurationError for one that none can have."""
+    return _check_name(who, "queue", queue)
+
+
+def _check_name(who: str, word: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{who}: {name!r:.250} cannot name a {word}; use 1 to 200 letters, digits "
+            "and _ . : -, and begin with a letter, a digit or _"
+        )
+    return name
 
 
 def _checked_priority(who: str, priority: Priority) -> Priority:

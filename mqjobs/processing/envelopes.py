@@ -14,14 +14,16 @@ from mqjobs.model.errors import InvalidMessage
 from mqjobs.model.job import is_storable
 from mqjobs.model.message import Envelope, Message, Outgoing
 from mqjobs.model.priority import Priority
-from mqjobs.model.secrets import MASK, is_secret, mark_of, secret_paths
+from mqjobs.model.secrets import MARK, MASK, is_secret, mark_of, secret_paths
 from mqjobs.model.topic import Topic, definition_of
 from mqjobs.store.clock import DatabaseClock
 
 RESERVED = "mqjobs-"
 HEADER_LENGTH = 255
 HEADERS = 100
-HEADER_NAME = re.compile(r"[\x21-\x7e]{1,100}")
+HEADER_NAME_LENGTH = 100
+HEADER_NAME = re.compile(rf"[\x21-\x7e]{{1,{HEADER_NAME_LENGTH}}}")
+OF_OURS = (MARK,)
 FOREVER = timedelta(days=3650)
 
 
@@ -52,6 +54,24 @@ class EnvelopeMaker:
             expires_at=None if expires_in is None else now + expires_in,
             delay=_duration("delay", definition.name, outgoing.delay) or timedelta(0),
         )
+
+    def check_size(self, envelope: Envelope) -> None:
+        """A message that came is no larger than one that may be sent. Raises InvalidMessage that names what is."""
+        if len(envelope.body) > self._max_bytes:
+            raise InvalidMessage(
+                f"the body has {len(envelope.body)} bytes, {self._max_bytes} are allowed: "
+                "send it smaller, or raise MQJOBS_MAX_MESSAGE_BYTES where it is consumed"
+            )
+        if len(envelope.headers) > HEADERS + len(OF_OURS):
+            raise InvalidMessage(f"there are {len(envelope.headers)} headers: {HEADERS} at most")
+        for name, value in envelope.headers.items():
+            if len(name) > HEADER_NAME_LENGTH or (
+                len(value) > HEADER_LENGTH and name not in OF_OURS
+            ):
+                raise InvalidMessage(
+                    f"header {name:.100} is too long: {HEADER_NAME_LENGTH} characters for a name, "
+                    f"{HEADER_LENGTH} for a value are allowed"
+                )
 
     def _json(self, topic: str, body: Topic) -> bytes:
         try:

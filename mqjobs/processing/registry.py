@@ -5,7 +5,7 @@ from inspect import iscoroutinefunction, unwrap
 
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.model.message import Binding
-from mqjobs.model.topic import Topic, definition_of
+from mqjobs.model.topic import Topic, checked_queue, definition_of
 from mqjobs.processing.processor import Processor
 from mqjobs.processing.topic_names import TopicNames
 
@@ -42,7 +42,7 @@ class Registry:
 
     def _bind(self, processor: Processor, topic: type[Topic], who: str) -> None:
         definition = definition_of(topic)
-        binding = Binding(processor.queue or definition.queue, definition.name)
+        binding = Binding(checked_queue(who, processor.queue or definition.queue), definition.name)
         other = self._processors.setdefault(binding, processor)
         if other is not processor:
             raise ConfigurationError(

@@ -202,6 +202,7 @@ class Execution:
                 "no_processor", f"no processor takes {envelope.topic} from queue {envelope.queue}"
             )
         try:
+            self._services.envelopes.check_size(envelope)
             return _Readable(open_envelope(envelope, topic), processor)
         except InvalidMessage as error:
             return Bury("invalid", str(error))

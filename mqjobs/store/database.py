@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias, Union
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import structlog
@@ -230,6 +230,15 @@ def _refusal(error: Exception, where: str) -> str:
 def _require_files(dsn: str) -> None:
     with suppress(ValueError):  # an address that cannot be read, which the driver finds out, too
         require_files("MQJOBS_DATABASE_URL", dsn, FILES)
+
+
+def has_password(url: str) -> bool:
+    """Whether a password stands in the URL, before the server or in its query; or one might that cannot be read."""
+    try:
+        parts = urlsplit(url)
+        return parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        return "@" in url
 
 
 def without_password(url: str) -> str:

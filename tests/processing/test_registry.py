@@ -140,3 +140,11 @@ def test_a_subscription_that_cannot_be_is_refused_and_names_who(
 ) -> None:
     with pytest.raises(ConfigurationError, match=says):
         registry(*processors)
+
+
+@pytest.mark.parametrize("queue", [" ", "with space", "q" * 201, "ünicode", "a\x00"])
+def test_a_processor_names_no_queue_that_cannot_be_one(queue: str) -> None:
+    processor = First()
+    processor.queue = queue
+    with pytest.raises(ConfigurationError, match=r"First: .* cannot name a queue"):
+        Registry(TopicNames()).subscribe([processor])

@@ -245,6 +245,10 @@ async def test_whatever_a_processor_raises_is_its_own_end_and_not_the_consumers(
     [
         (a_note(b"{not json"), "invalid", "Invalid JSON"),
         (a_note(b"[]"), "invalid", "should be an object"),
+        (a_note(b" " * 10_001), "invalid", "10001 bytes, 10000 are allowed"),
+        (a_note(headers={str(n): "" for n in range(102)}), "invalid", "102 headers: 100 at most"),
+        (a_note(headers={"long": "x" * 256}), "invalid", "header long is too long"),
+        (a_note(headers={"n" * 101: ""}), "invalid", "is too long: 100 characters for a name"),
         (a_note(b'{"color": "red"}'), "invalid", "field color: Extra inputs are not permitted"),
         (a_note(b'{"text": 7}'), "invalid", "field text: Input should be a valid string"),
         (a_note(b'{"color": "blue"}', "tests.picky"), "invalid", "KeyError: 'blue'"),

@@ -20,6 +20,7 @@ from mqjobs.app.cli.setup import (
     check_variables_of_flags,
     name_of_app,
     settle,
+    warn_of_passwords,
     with_flags,
 )
 from mqjobs.model.errors import ConfigurationError, MqjobsError
@@ -56,6 +57,7 @@ def examine(findings: Findings, flags: dict[str, Any]) -> None:
         return
     findings.good("settings", "every MQJOBS_ variable is a setting and can be read")
     begin_log(settings, "error")
+    warn_of_passwords(flags)
     asyncio.run(Examination(findings, settings, app.registry).run())
 
 

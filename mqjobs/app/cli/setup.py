@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+import structlog
 
 from mqjobs.app.app import App
 from mqjobs.app.cli.app_string import WAYS, app_of_project, load_app
@@ -19,6 +20,9 @@ from mqjobs.app.settings import OF_FLAGS, PREFIX, Settings, read_settings
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.model.message import Envelope
 from mqjobs.model.secrets import without_secrets
+from mqjobs.store.database import has_password
+
+log = structlog.get_logger(__name__)
 
 ParametersT = ParamSpec("ParametersT")
 AnswerT = TypeVar("AnswerT")
@@ -90,7 +94,19 @@ def set_up(flags: Mapping[str, Any], level: str = "warning") -> Setup:
     app = load_app(named) if named else App()
     settings = settle(app, flags)
     begin_log(settings, level)
+    warn_of_passwords(flags)
     return Setup(settings, app, named)
+
+
+def warn_of_passwords(flags: Mapping[str, Any]) -> None:
+    """Whoever may list the processes of this machine reads the flags of this one."""
+    for name in ("database_url", "broker_url"):
+        if has_password(flags.get(name) or ""):
+            log.warning(
+                "password_in_a_flag",
+                seen_by="all who list processes",
+                instead=f"{PREFIX}{name.upper()}",
+            )
 
 
 def name_of_app(flags: Mapping[str, Any]) -> str | None:
