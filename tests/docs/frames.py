@@ -11,6 +11,7 @@ from collections.abc import Mapping
 IMPORTS = """
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 

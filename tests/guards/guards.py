@@ -214,8 +214,8 @@ GUARDS = (
     Guard(
         "acknowledgement: after the outcome is committed",
         "mqjobs/runtime/execution.py",
-        "            fate = await self._act(envelope)\n",
-        "            inbox.ack(delivery)\n            fate = await self._act(envelope)\n",
+        "            fate = await act(handling)\n",
+        "            handling._leave(Acknowledge())\n            fate = await act(handling)\n",
         ("test_consumers.py::test_a_message_without_a_job_that_is_beyond_the_grace_comes_again",),
     ),
     Guard(
@@ -247,5 +247,46 @@ GUARDS = (
         (
             "test_lost_messages.py::test_a_queue_that_is_gone_gets_its_messages_when_its_consumer_has_declared_it_again",
         ),
+    ),
+    Guard(
+        "life: only a consumer that lives claims",
+        f"{SQL}/children.sql",
+        " AND mqjobs.is_alive(wanted.consumer_id)\n",
+        "\n",
+        (
+            "../store/test_claims.py::test_a_consumer_that_is_dead_itself_is_granted_nothing_and_told_so",
+        ),
+    ),
+    Guard(
+        "life: what a dead consumer held has a crash more",
+        f"{SQL}/consumers.sql",
+        "crashes = crashes + is_held::integer, ",
+        "",
+        (
+            "test_lives.py::test_a_message_under_which_consumers_die_again_and_again_is_a_dead_letter",
+        ),
+    ),
+    Guard(
+        "life: code that ignores its stop has lost its lease",
+        f"{SQL}/children.sql",
+        "       lease = job.lease + finished.takes_lease::integer\n",
+        "       lease = job.lease\n",
+        (
+            "test_lives.py::test_code_that_goes_on_after_its_interrupt_loses_its_job_and_what_it_writes_is_refused",
+        ),
+    ),
+    Guard(
+        "life: long work is held",
+        "mqjobs/runtime/execution.py",
+        "handling.may_be_held and handling.lasts_for >= after",
+        "handling.may_be_held and handling.lasts_for < timedelta(0)",
+        ("test_lives.py::test_a_long_job_is_handed_over_and_ends_as_it_would",),
+    ),
+    Guard(
+        "life: what comes again is held before it runs",
+        "mqjobs/runtime/execution.py",
+        "if handling.redelivered or envelope.crashes:",
+        "if envelope.crashes:",
+        ("test_lives.py::test_what_the_broker_delivers_again_is_held_while_it_runs",),
     ),
 )

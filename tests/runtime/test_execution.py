@@ -15,6 +15,7 @@ from mqjobs.model.message import Envelope, Message
 from mqjobs.model.outcome import StopReason
 from mqjobs.model.result import Result
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
 from mqjobs.model.topic import Topic
 from mqjobs.processing.context import Context
 from mqjobs.processing.job_runner import JobRunner
@@ -336,7 +337,7 @@ async def test_what_a_stop_interrupts_is_given_back_and_comes_again_as_it_was(
     await stopped(desk, act)
 
     again = await desk.next_delivery()
-    assert (again.envelope.attempt, again.redelivered) == (1, False)
+    assert (again.envelope.attempt, again.redelivered) == (1, True)
 
 
 async def test_what_ends_in_peace_after_a_stop_has_its_own_result(desk: Desk) -> None:
@@ -418,6 +419,32 @@ async def test_a_cancellation_of_the_task_itself_passes_on_and_nothing_is_settle
     assert task.cancelled()
     desk.inbox.give_back(delivery)
     assert (await desk.next_delivery()).envelope.id == delivery.envelope.id
+
+
+async def test_a_message_that_comes_again_while_it_is_in_process_here_is_parked_and_runs_once(
+    desk: Desk,
+) -> None:
+    """Its channel was lost, and the broker delivers it once more."""
+    go_on = asyncio.Event()
+
+    async def act(message: Message[Any], context: Context) -> Result:
+        await go_on.wait()
+        return Result.ACK
+
+    desk.processes(Note, act)
+    execution, delivery = desk.execution(), await desk.delivered(a_note())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(execution.execute(delivery, desk.inbox))
+        await eventually(lambda: desk.seen)
+        await execution.execute(replace(delivery, redelivered=True), desk.inbox)
+        waiting = await desk.around.outbox()
+        go_on.set()
+
+    assert len(desk.seen) == 1
+    assert [row["message_id"] for row in waiting if row["wait"] > timedelta(0)] == [
+        delivery.envelope.id
+    ]
+    assert desk.around.services.tally.counts()[Count.DUPLICATES, ""] == 1
 
 
 async def test_middleware_sees_the_attempt_and_its_errors_are_the_attempts(desk: Desk) -> None:

@@ -28,7 +28,7 @@ SELECT id FROM mqjobs.consumer WHERE id = ANY($1::uuid[]) AND alive_until > cloc
 UPDATE mqjobs.job AS job
    SET status = 'running', lease = job.lease + 1, claim_id = $2, consumer_id = $3
  WHERE job.id = $1 AND job.root_id IS NOT NULL
-   AND (job.status IN ('new', 'failed_redelivered')
+   AND (job.status = 'new' OR job.status = 'failed_redelivered'
         OR (job.status = 'running' AND NOT job.interrupted AND NOT mqjobs.is_alive(job.consumer_id)
             AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
 RETURNING job.lease

@@ -30,13 +30,13 @@ RETURNING message.*
 DELETE FROM mqjobs.message WHERE id = ANY($2::bigint[]) AND consumer_id = $1 AND dead_at IS NULL
 
 -- name: free_taken
--- These go back to their queues, where this consumer still has them, as if they had not been taken.
-UPDATE mqjobs.message SET consumer_id = NULL, deliveries = deliveries - 1
+-- These go back to their queues, where this consumer still has them.
+UPDATE mqjobs.message SET consumer_id = NULL
  WHERE id = ANY($2::bigint[]) AND consumer_id = $1 AND dead_at IS NULL
 
 -- name: free_all_taken_but
 -- What this consumer took from these queues goes back, but for the messages that it knows it has, and holds.
-UPDATE mqjobs.message SET consumer_id = NULL, deliveries = deliveries - 1
+UPDATE mqjobs.message SET consumer_id = NULL
  WHERE consumer_id = $1 AND NOT is_held AND queue = ANY($2::text[]) AND id <> ALL($3::bigint[]) AND dead_at IS NULL
 
 -- name: queue_counts
