@@ -50,7 +50,7 @@ async def in_our_words(
             yield
     except asyncio.CancelledError:
         # The driver cancels what waits on a connection that is gone; that is not the end of this task.
-        if task is None or task.cancelling():
+        if task is None or task.cancelling() > before:
             raise
         raise BrokerUnavailable("the connection was cut") from None
     except (BrokerUnavailable, AMQPError, RuntimeError, OSError, StopAsyncIteration) as error:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mqjobs.model.errors import BrokerUnavailable
+from mqjobs.transport.rabbitmq.driver import in_our_words
 from mqjobs.transport.rabbitmq.lifeline import Lifeline
 
 
@@ -58,3 +59,18 @@ async def test_who_wants_to_know_is_told_once_also_when_it_is_late() -> None:
     lifeline.cut()
     lifeline.when_cut(lambda: told.append("late"))
     assert told == ["early", "late"]
+
+
+async def test_what_the_driver_cancels_is_an_outage_also_where_a_task_group_failed_before() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(ExceptionGroup):
+        async with (
+            asyncio.TaskGroup() as group
+        ):  # before Python 3.13 it leaves a cancellation behind
+            group.create_task(fail())
+
+    with pytest.raises(BrokerUnavailable):
+        async with in_our_words(Lifeline()):
+            raise asyncio.CancelledError
