@@ -116,7 +116,7 @@ class Producer:
                     f"the broker has no queue for {envelope.topic}: start its consumer, then replay"
                 )
                 await self._services.store.keep(
-                    DeadLetter(envelope, "unroutable", detail),
+                    DeadLetter(envelope, "unroutable", detail, is_first=True),
                     consumer_id=self._services.runs.consumer_id,
                 )
 

@@ -17,11 +17,15 @@ SQL = statements("messages")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that nobody could handle: `reason` is one of a few words, `detail` says what was wrong."""
+    """A message that nobody could handle: `reason` is one of a few words, `detail` says what was wrong.
+
+    `is_first`: the message was never sent before, so that no letter of it is there.
+    """
 
     envelope: Envelope
     reason: str
     detail: str
+    is_first: bool = False
 
 
 async def insert_messages(connection: Connection, envelopes: Sequence[Envelope]) -> None:
@@ -37,7 +41,11 @@ async def insert_messages(connection: Connection, envelopes: Sequence[Envelope])
 
 
 async def insert_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
-    """The messages are kept as dead letters."""
+    """The messages are kept as dead letters, each once: the last letter of a message to a job replaces those before.
+
+    The caller opens the transaction.
+    """
+    await _drop_older(connection, [letter.envelope for letter in letters if not letter.is_first])
     if letters:
         envelopes = [_with_storable_texts(letter.envelope) for letter in letters]
         await connection.execute(
@@ -46,6 +54,16 @@ async def insert_dead_letters(connection: Connection, letters: Sequence[DeadLett
             [envelope.expires_at for envelope in envelopes],
             [letter.reason for letter in letters],
             [storable(letter.detail) for letter in letters],
+        )
+
+
+async def _drop_older(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    if envelopes:
+        await connection.execute(
+            SQL["drop_older_letters"],
+            [envelope.id for envelope in envelopes],
+            [envelope.queue for envelope in envelopes],
+            [envelope.job_id for envelope in envelopes],
         )
 
 

@@ -86,6 +86,17 @@ async def test_a_producer_sends_whatever_can_be_sent(roles: Roles) -> None:
     assert await roles.owner.fetchval("SELECT count(*) FROM mqjobs.message") == 7
 
 
+async def test_a_producer_keeps_what_no_queue_takes_any_more(roles: Roles) -> None:
+    await bind(roles.owner, [Binding("q", "tests.note")])
+    async with roles.user("mqjobs_producer") as url, sender(url) as mq:
+        await mq.producer.send(Note())
+        await roles.owner.execute("DELETE FROM mqjobs.binding")
+        sent = await mq.producer.send(Note())
+
+    [letter] = await roles.owner.fetch("SELECT * FROM mqjobs.message WHERE dead_at IS NOT NULL")
+    assert (letter["message_id"], letter["dead_reason"]) == (sent.message_id, "unroutable")
+
+
 async def test_a_producer_is_told_of_the_job_that_has_the_name(roles: Roles) -> None:
     await bind(roles.owner, [Binding("q", "tests.work")])
     async with roles.user("mqjobs_producer") as url, sender(url) as mq:

@@ -96,6 +96,7 @@ HOT = {
     ),
     "root_to_reopen": Hot(interrupts.SQL["root_to_reopen"], (5,), 10),
     "drop_letters_of": Hot(interrupts.SQL["drop_letters_of"], ([10000],), 10),
+    "drop_older_letters": Hot(messages.SQL["drop_older_letters"], ([NOBODY], ["q"], [7]), 20),
     "insert_dead_letters": Hot(messages.SQL["insert_dead_letters"], LETTER, 20),
     "lock_ended": Hot(cleanup.SQL["lock_ended"], ([JobStatus.SUCCESS], [DAY], 100), 500),
 }

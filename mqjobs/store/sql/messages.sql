@@ -13,16 +13,16 @@ SELECT sent.message_id, sent.topic, coalesce(sent.queue, binding.queue), sent.bo
   LEFT JOIN mqjobs.binding ON sent.queue IS NULL AND binding.topic = sent.topic
  ORDER BY sent.place
 
+-- name: drop_older_letters
+-- What was kept before of the same message to the same job.
+DELETE FROM mqjobs.message AS kept
+ USING unnest($1::uuid[], $2::text[], $3::bigint[]) AS dead(message_id, queue, job_id)
+ WHERE kept.message_id = dead.message_id AND kept.dead_at IS NOT NULL
+   AND kept.job_id IS NOT DISTINCT FROM dead.job_id
+   AND (kept.queue IS NULL OR dead.queue IS NULL OR kept.queue = dead.queue)
+
 -- name: insert_dead_letters
--- Keep messages that nobody could handle, with the reason. What was kept before of the same message to the same job is
--- replaced: a message has one letter however often it is tried again.
-WITH replaced AS (
-    DELETE FROM mqjobs.message AS kept
-     USING unnest($1::uuid[], $3::text[], $8::bigint[]) AS dead(message_id, queue, job_id)
-     WHERE kept.message_id = dead.message_id AND kept.dead_at IS NOT NULL
-       AND kept.job_id IS NOT DISTINCT FROM dead.job_id
-       AND (kept.queue IS NULL OR dead.queue IS NULL OR kept.queue = dead.queue)
-)
+-- Keep messages that nobody could handle, with the reason.
 INSERT INTO mqjobs.message
     (message_id, topic, queue, body, headers, priority, attempt, job_id, sent_at, expires_at,
      dead_at, dead_reason, dead_detail, root_names)
