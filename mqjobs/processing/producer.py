@@ -54,7 +54,9 @@ class Producer:
     ) -> Sent:
         """The message is on its way; for a job-aware topic with its root job, or blocked by the job that has the name.
 
-        With `connection`, an asyncpg connection in a transaction: on its way if and only if that commits.
+        With `connection`, an asyncpg connection in a transaction: on its way if and only if that commits. Until then
+        the name of its job is taken for all others, who wait, and so is a stale job whose name it takes over: commit
+        soon. No other job waits.
         Raises InvalidMessage, InvalidJobName, Unroutable, DatabaseUnavailable; then nothing was sent.
         """
         outgoing = Outgoing(body, priority, delay, expires_in, headers or {})

@@ -55,10 +55,8 @@ class AmqpPublisher:
                 tasks = [group.create_task(self._publish(channel, one)) for one in envelopes]
         except ExceptionGroup as failures:
             if channel is self._channel:
-                self._channel = (
-                    None  # it has a message whose confirm did not come, and may never come
-                )
-            await channel.close()
+                self._channel = None
+            await channel.close()  # a confirm that is late may never come
             [first, *_] = (failures.subgroup(PreconditionFailed) or failures).exceptions
             raise first from first.__cause__
         return [task.result() for task in tasks]
