@@ -13,6 +13,7 @@ from importlib.metadata import version
 import structlog
 from uuid_utils.compat import uuid7
 
+from mqjobs.app.declaring import declare
 from mqjobs.app.embedded import embedded_database_url
 from mqjobs.app.settings import Settings
 from mqjobs.model.errors import ConfigurationError, Forbidden
@@ -36,7 +37,7 @@ from mqjobs.store.clock import DatabaseClock
 from mqjobs.store.consumers import ConsumerInfo
 from mqjobs.store.database import Pool, open_pool, without_password
 from mqjobs.store.job_store import JobStore
-from mqjobs.store.messages import bind, database_now
+from mqjobs.store.messages import database_now
 from mqjobs.store.own_connection import OwnConnection
 from mqjobs.transport.background import in_background
 from mqjobs.transport.postgres import open_postgres
@@ -205,22 +206,13 @@ async def _parts(
             transport_of(settings, pool, patience=patience) as transport,
             _pool(settings) as authors_pool,
         ):
-            await _declare(registry, transport, pool)
+            await declare(registry, transport, pool, settings.connect_timeout)
             wake = asyncio.Event()
             async with _running_store(settings, pool, transport, wake, patience) as store:
                 services = _services(settings, store, clock)
                 producer = Producer(services, transport, registry.names)
                 relay = Relay(services, transport, wake)
                 yield _Parts(services, transport, relay, producer, authors_pool)
-
-
-async def _declare(registry: Registry, transport: Transport, pool: Pool) -> None:
-    bindings = registry.bindings()
-    if not bindings:
-        return
-    await transport.declare(bindings)
-    async with pool.acquire() as connection:
-        await bind(connection, bindings)
 
 
 @asynccontextmanager
