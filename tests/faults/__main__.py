@@ -11,6 +11,7 @@ import click
 
 from benchmarks.versions import versions
 from tests.faults.arena import OVER_POSTGRES, arena
+from tests.faults.cycles import Left, left_by_all
 from tests.faults.load import load as send_load
 from tests.faults.plan import DEFAULT, FAULTS, LONG, WIRED
 from tests.faults.report import Numbers, keep, kept, told, with_numbers
@@ -79,6 +80,26 @@ def long(seed: int, rate: float, scale: float, folder: Path | None) -> None:
         keep(runs[-1], NUMBERS)
     _write_page(runs)
     sys.exit(1 if any(sum(numbers.forbidden.values()) for numbers in runs) else 0)
+
+
+@main.command()
+@click.option("--rounds", default=50, help="Rounds of ten.")
+def cycles(rounds: int) -> None:
+    """Start and stop everything, and exit 1 where something is left of it."""
+    clean = True
+    for kind in ("rabbitmq", "postgres"):
+        with tempfile.TemporaryDirectory() as folder, _servers(kind) as (postgres, bus):
+            left = asyncio.run(_cycle(Path(folder), postgres, bus, rounds))
+        for name, after in left.after.items():
+            click.echo(f"{kind} {name}: {left.before[name]}, afterwards {after}")
+        click.echo(f"{kind} connections afterwards: {left.connections}")
+        clean = clean and left.before == left.after and not left.connections
+    sys.exit(0 if clean else 1)
+
+
+async def _cycle(folder: Path, postgres: Postgres, bus: Broker | str, rounds: int) -> Left:
+    async with arena(folder, postgres=postgres, broker=bus) as place:
+        return await left_by_all(place, rounds)
 
 
 @main.command()
