@@ -51,7 +51,8 @@ class App:
     async def open(self) -> AsyncIterator[OpenApp]:
         """Connected: the producer, the jobs and the dead letters, until the block ends.
 
-        Raises DatabaseUnavailable or BrokerUnavailable after `connect_timeout`, SchemaMismatch, ConfigurationError.
+        A broker that is away may come later: what is sent waits in the outbox. Raises DatabaseUnavailable after
+        `connect_timeout`, SchemaMismatch, ConfigurationError.
         """
         async with opened(self.settings, self.registry, self.middleware) as open_app:
             yield open_app
@@ -61,7 +62,8 @@ class App:
         """A consumer of these queues, or of all: `await consumer.run(stop)` works until the event is set.
 
         What `mqjobs consume` runs, without its signals; for tests and for processes of your own. Raises what `open`
-        does, and ConfigurationError for a queue that no processor takes messages from.
+        does, BrokerUnavailable after `connect_timeout`, and ConfigurationError for a queue that no processor takes
+        messages from.
         """
         async with consumer(self.settings, self.registry, self.middleware, queues) as running:
             yield running

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 from mqjobs.app.declaring import declare
 from mqjobs.app.embedded import embedded_database_url
 from mqjobs.app.settings import Settings
+from mqjobs.app.transports import patient_transport_of, transport_of, willing_transport_of
 from mqjobs.model.errors import ConfigurationError, Forbidden
 from mqjobs.processing.attempt import Runs
 from mqjobs.processing.dead_letters import DeadLetters
@@ -35,13 +36,11 @@ from mqjobs.runtime.relay import Relay
 from mqjobs.store import migrations
 from mqjobs.store.clock import DatabaseClock
 from mqjobs.store.consumers import ConsumerInfo
-from mqjobs.store.database import Pool, open_pool, without_password
+from mqjobs.store.database import Pool, open_pool
 from mqjobs.store.job_store import JobStore
 from mqjobs.store.messages import database_now
 from mqjobs.store.own_connection import OwnConnection
 from mqjobs.transport.background import in_background
-from mqjobs.transport.postgres import open_postgres
-from mqjobs.transport.rabbitmq import open_rabbitmq
 from mqjobs.transport.seam import Transport
 
 log = structlog.get_logger(__name__)
@@ -73,11 +72,19 @@ class _Parts:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, registry: Registry, middleware: Sequence[Middleware]
+    settings: Settings,
+    registry: Registry,
+    middleware: Sequence[Middleware],
+    *,
+    needs_broker: bool = False,
 ) -> AsyncIterator[OpenApp]:
-    """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it."""
+    """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it.
+
+    A broker that is away now may come later, unless it is needed: what is sent waits in the outbox.
+    """
+    opening = patient_transport_of if needs_broker else willing_transport_of
     async with (
-        _parts(settings, registry, patience=settings.connect_timeout) as parts,
+        _parts(settings, registry, opening, patience=settings.connect_timeout) as parts,
         in_background(_carry(parts.relay)),
     ):
         yield OpenApp(
@@ -112,7 +119,7 @@ async def consumer(
     """
     chosen = _chosen_queues(registry, queues or settings.queues)
     _require_beats(settings)
-    async with _parts(settings, registry, patience=None) as parts:
+    async with _parts(settings, registry, transport_of) as parts:
         connect = partial(
             OwnConnection,
             await _database_url(settings),
@@ -171,31 +178,12 @@ async def _database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def transport_of(
-    settings: Settings, pool: Pool, *, patience: timedelta | None = None
-) -> AsyncIterator[Transport]:
-    """The transport that `broker_url` names. Raises ConfigurationError for another kind."""
-    url = settings.broker_url
-    if url is None or url.startswith("postgres:"):
-        async with open_postgres(pool, patience=patience) as transport:
-            yield transport
-    elif url.startswith(("amqp://", "amqps://")):
-        async with open_rabbitmq(
-            url,
-            exchange=settings.exchange,
-            queue_type=settings.queue_type,
-            connect_timeout=settings.connect_timeout,
-        ) as broker:
-            yield broker
-    else:
-        raise ConfigurationError(
-            f"MQJOBS_BROKER_URL {without_password(url)!r}: give amqp://…, amqps://… or postgres:"
-        )
-
-
-@asynccontextmanager
 async def _parts(
-    settings: Settings, registry: Registry, *, patience: timedelta | None
+    settings: Settings,
+    registry: Registry,
+    opening: Callable[[Settings, Pool], AbstractAsyncContextManager[Transport]],
+    *,
+    patience: timedelta | None = None,
 ) -> AsyncIterator[_Parts]:
     """Authors have a pool of their own: however long they hold its connections, claims and heartbeats go on."""
     async with database(settings, held_at_most=settings.database_timeout) as pool:
@@ -203,7 +191,7 @@ async def _parts(
             await migrations.check(connection)
             clock = DatabaseClock(await database_now(connection))
         async with (
-            transport_of(settings, pool, patience=patience) as transport,
+            opening(settings, pool) as transport,
             _pool(settings) as authors_pool,
         ):
             await declare(registry, transport, pool, settings.connect_timeout)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 
 import structlog
 
@@ -15,12 +16,14 @@ from mqjobs.app.health import Health
 from mqjobs.app.health_port import answering
 from mqjobs.app.link import Link
 from mqjobs.app.loops import choose_loop
+from mqjobs.app.opening import OpenApp, opened
 from mqjobs.app.orders import Orders
 from mqjobs.app.settings import Settings
 from mqjobs.app.snapshot import Snapshot
 from mqjobs.app.systemd import Systemd
 from mqjobs.app.vitals import Vitals
-from mqjobs.runtime.consumer import Consumer
+from mqjobs.runtime.consumer import LAST_WRITES, Consumer
+from mqjobs.runtime.every import first_of
 from mqjobs.store.database import without_password
 from mqjobs.transport.background import in_background
 
@@ -46,6 +49,29 @@ async def consume(app: App, queues: Sequence[str] = (), link: Link | None = None
                 log.info("stopped")
     if orders.at_once.is_set():
         raise asyncio.CancelledError
+
+
+async def carry(app: App) -> None:
+    """Carry messages from the outbox to the broker until told to stop; a batch that is under way may end."""
+    orders = Orders()
+    with orders.heard(), _unless_told_to_stop(orders):
+        async with opened(app.settings, app.registry, app.middleware, needs_broker=True) as mq:
+            orders.when_draining(None)
+            log.info("relaying", broker=without_password(app.settings.broker_url or "postgres:"))
+            await _carry(mq, orders, app.settings.relay_interval)
+            log.info("stopped")
+
+
+async def _carry(mq: OpenApp, orders: Orders, interval: timedelta) -> None:
+    over = asyncio.Event()
+
+    async def carry() -> None:
+        await mq.relay.run(orders.drain, interval)
+        over.set()
+
+    async with in_background(carry()):
+        await orders.drain.wait()
+        await first_of(LAST_WRITES, over, orders.at_once)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from mqjobs.app import opening
 from mqjobs.app.app import App
-from mqjobs.app.opening import OpenApp, consumer, transport_of
+from mqjobs.app.opening import OpenApp, consumer, opened
 from mqjobs.app.settings import Settings
+from mqjobs.app.transports import transport_of
 from mqjobs.model.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -19,10 +20,14 @@ from mqjobs.model.errors import (
     SchemaMismatch,
     Unroutable,
 )
+from mqjobs.transport.background import in_background
+from tests.support.amqp import Declared
+from tests.support.consuming import Stage
 from tests.support.processors import Hearing
 from tests.support.servers.network import free_ports
 from tests.support.topics import Note, Unbound, Work
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 
 def an_app(database_url: str, **settings: Any) -> App:
@@ -168,10 +173,55 @@ async def test_a_broker_that_does_not_come_is_told_after_the_connect_timeout(
     )
 
     with capture_logs(), pytest.raises(BrokerUnavailable) as refused:
-        await open_and_close(app)
+        await consume(app)
 
     assert "secret" not in str(refused.value)
     assert str(port) in str(refused.value)
+
+
+async def test_an_app_is_opened_without_its_broker_and_what_is_sent_waits_in_the_outbox(
+    database_url: str, amqp_url: str, amqp_prefix: str, amqp_declared: Declared
+) -> None:
+    async with Wire.to(amqp_url) as wire:
+        wire.is_torn = True
+        stage = Stage(
+            database_url, f"amqp://guest:guest@127.0.0.1:{wire.port}/", amqp_prefix, amqp_declared
+        )
+        hearing = Hearing(Note)
+        app = stage.app(hearing, connect_timeout=0.5)
+        with capture_logs() as lines:
+            async with app.open() as mq:
+                assert not mq.transport.is_connected
+                await mq.producer.send(Note(text="early"))
+                assert await mq.database.fetchval(OF_THE_OUTBOX) == 1
+                wire.is_torn = False
+                await eventually(lambda: mq.transport.is_connected, what="the broker")
+
+                async def is_carried() -> bool:
+                    return not await mq.database.fetchval(OF_THE_OUTBOX)
+
+                await eventually(is_carried, what="the relay")
+                async with (
+                    consumer(app.settings, app.registry, app.middleware) as running,
+                    in_background(running.run(asyncio.Event())),
+                ):
+                    await eventually(lambda: hearing.texts == ["early"], what="the message")
+
+    assert [line for line in lines if line["log_level"] == "error"] == []
+
+
+OF_THE_OUTBOX = "SELECT count(*) FROM mqjobs.message WHERE dead_at IS NULL"
+
+
+async def test_a_relay_needs_its_broker(database_url: str) -> None:
+    [port] = free_ports(1)
+    app = an_app(
+        database_url, broker_url=f"amqp://127.0.0.1:{port}/", connect_timeout=timedelta(seconds=0.1)
+    )
+
+    with capture_logs(), pytest.raises(BrokerUnavailable):
+        async with opened(app.settings, app.registry, app.middleware, needs_broker=True):
+            pass
 
 
 @pytest.mark.parametrize("url", ["http://ann:secret@mq/", "kafka://mq", "localhost", "amqp:mq"])

@@ -21,13 +21,16 @@ class AnsweringTransport:
     def __init__(self) -> None:
         self.published: list[Envelope] = []
         self.unroutable: set[str] = set()
+        self.declared: list[Binding] = []
+        self.tally = Tally()
         self.is_away = False
         self.calls = 0
         self.wakes = 0
         self.while_publishing: Callable[[], Awaitable[None]] | None = None
 
     def count_in(self, tally: Tally) -> None:
-        """There is nothing to count."""
+        """Take note."""
+        self.tally = tally
 
     @property
     def is_connected(self) -> bool:
@@ -39,7 +42,8 @@ class AnsweringTransport:
         self.wakes += 1
 
     async def declare(self, bindings: Sequence[Binding]) -> None:
-        """Every queue is there."""
+        """Every queue is there; take note."""
+        self.declared += bindings
 
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Publication]:
         """Confirm them all, but for topics that are unroutable; raise where the broker is away."""

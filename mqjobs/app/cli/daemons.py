@@ -1,26 +1,22 @@
 """mqjobs consume and relay: what runs until it is told to stop."""
 
 import asyncio
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from mqjobs.app.app import App
 from mqjobs.app.cli.output import nearest
 from mqjobs.app.cli.setup import SERVERS, Setup, set_up, with_flags, with_setup
 from mqjobs.app.family import supervise
 from mqjobs.app.link import link_of_child
 from mqjobs.app.loops import choose_loop
-from mqjobs.app.service import banner
+from mqjobs.app.service import banner, carry
 from mqjobs.app.service import consume as run_consumer
 from mqjobs.model.errors import ConfigurationError
-from mqjobs.store.database import without_password
 
 log = structlog.get_logger(__name__)
 
@@ -71,26 +67,6 @@ def relay(setup: Setup) -> None:
 
     Every consumer does it, too; this is for times and places without one.
     """
-    asyncio.run(_relay(setup.app))
-
-
-async def _relay(app: App) -> None:
-    stop = asyncio.Event()
-    with _stopped_by_signals(stop):
-        async with app.open() as mq:
-            broker = without_password(app.settings.broker_url or "postgres:")
-            log.info("relaying", broker=broker)
-            await mq.relay.run(stop, app.settings.relay_interval)
-            log.info("stopped")
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    _, new_loop = choose_loop(setup.settings.loop)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(carry(setup.app))

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from mqjobs.app.cli.findings import Findings
-from mqjobs.app.opening import database, transport_of
+from mqjobs.app.opening import database
 from mqjobs.app.settings import Settings
+from mqjobs.app.transports import transport_of
 from mqjobs.model.errors import MqjobsError
 from mqjobs.model.message import Binding
 from mqjobs.processing.registry import Registry

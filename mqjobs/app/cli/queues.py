@@ -16,7 +16,7 @@ from mqjobs.app.cli.flags import as_json, without_asking
 from mqjobs.app.cli.office import office
 from mqjobs.app.cli.output import ago, confirm, listing, nearest, quiet, show, show_json
 from mqjobs.app.cli.setup import SERVERS, Setup, with_setup
-from mqjobs.app.opening import transport_of
+from mqjobs.app.transports import transport_of
 from mqjobs.model.errors import ConfigurationError
 from mqjobs.processing.queues import Queues
 from mqjobs.store.queues import Pause

@@ -4,7 +4,9 @@ import signal
 from mqjobs.model.status import JobStatus
 from tests.support.shell import Shell
 from tests.support.stored_jobs import StoredJobs
+from tests.support.surroundings import through
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 
 async def test_a_consumer_says_what_it_consumes_and_works_until_it_is_told_to_stop(
@@ -41,6 +43,24 @@ async def test_a_queue_that_no_processor_takes_from_is_refused(shell: Shell) -> 
     ran = await shell("consume", "price")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "Error: no processor: there is no queue 'price'; did you mean prices?\n"
+
+
+async def test_a_relay_waits_for_a_database_that_goes_away_and_ends_all_the_same(
+    shell: Shell, database_url: str
+) -> None:
+    async with Wire.to(database_url) as wire:
+        variables = {"MQJOBS_DATABASE_URL": through(wire, database_url)}
+        words = ("relay", "--log-format", "json")
+        async with shell.started(*words, until='"relaying"', **variables) as relay:
+            wire.tear()
+            await relay.wrote('"database_away"')
+            wire.is_torn = False
+            await relay.wrote('"database_back"')
+            wire.tear()
+            await relay.wrote('"database_away"')
+            relay.signal(signal.SIGTERM)
+            await relay.wrote('"stopped"')
+            assert await relay.ended() == 0
 
 
 async def test_a_relay_carries_until_it_is_told_to_stop(shell: Shell) -> None:

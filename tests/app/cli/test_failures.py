@@ -9,6 +9,7 @@ from mqjobs.model import errors
 from mqjobs.model.errors import MqjobsError
 from tests.support.servers.network import HOST, free_ports
 from tests.support.shell import Shell
+from tests.support.stored_jobs import StoredJobs
 
 
 @pytest.mark.parametrize(
@@ -97,13 +98,30 @@ async def test_a_broker_that_stays_away_ends_a_command_in_time(shell: Shell) -> 
     [port] = free_ports(1)
     url = f"amqp://somebody:secret@{HOST}:{port}/"
 
-    for command in (["consume"], ["send", "shop.price"], ["queues", "list"], ["relay"]):
+    for command in (["consume"], ["queues", "list"], ["relay"]):
         ran = await shell(*command, "--connect-timeout", "1", MQJOBS_BROKER_URL=url)
         said = ran.err.splitlines()
         assert (ran.code, ran.out) == (3, "")
         assert "broker_awaited" in ran.err
         assert said[-1].startswith(f"Error: no RabbitMQ at amqp://somebody@{HOST}:{port}/")
         assert "secret" not in ran.err
+
+
+async def test_what_is_sent_while_the_broker_is_away_waits_in_the_outbox(
+    shell: Shell, stored: StoredJobs
+) -> None:
+    assert (await shell("processors")).code == 0
+    async with shell.started("consume", until='"consuming"'):
+        pass
+    [port] = free_ports(1)
+    away = {"MQJOBS_BROKER_URL": f"amqp://somebody:secret@{HOST}:{port}/"}
+
+    ran = await shell("send", "shop.price", "--connect-timeout", "1", **away)
+
+    assert ran.code == 0
+    assert "broker_awaited" in ran.err
+    assert "secret" not in ran.err + ran.out
+    assert await stored.connection.fetchval("SELECT count(*) FROM mqjobs.message") == 1
 
 
 async def test_jobs_and_dead_letters_are_seen_while_the_broker_is_away(shell: Shell) -> None:
