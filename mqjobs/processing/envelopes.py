@@ -57,9 +57,9 @@ class EnvelopeMaker:
 
     def check_size(self, envelope: Envelope) -> None:
         """A message that came is no larger than one that may be sent. Raises InvalidMessage that names what is."""
-        if len(envelope.body) > self._max_bytes:
+        if len(envelope.body) > self.max_bytes:
             raise InvalidMessage(
-                f"the body has {len(envelope.body)} bytes, {self._max_bytes} are allowed: "
+                f"the body has {len(envelope.body)} bytes, {self.max_bytes} are allowed: "
                 "send it smaller, or raise MQJOBS_MAX_MESSAGE_BYTES where it is consumed"
             )
         if len(envelope.headers) > HEADERS + len(OF_OURS):
