@@ -215,7 +215,9 @@ class Execution:
         process = wrapped(readable.processor.process, self._middleware)
         handling.attempt = attempt
         try:
-            fate = await fate_of_attempt(process, readable.message, context, self._services.redelivery_delay)
+            fate = await fate_of_attempt(
+                process, readable.message, context, self._services.redelivery_delay
+            )
         finally:
             handling.attempt = None
         if not isinstance(fate, Acknowledge):
