@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mqjobs.model.status import JobStatus
+from mqjobs.model.tally import Count
 from mqjobs.runtime import reconciler
 from mqjobs.runtime.reconciler import reconcile_quiet_roots, run_reconciler
 from tests.support.envelopes import an_envelope
@@ -44,9 +45,21 @@ async def test_counters_that_are_wrong_are_set_right_with_a_warning(around: Surr
 
     root = await around.job(job.root_id)
     assert (root.children, root.children_failed) == (1, 0)
+    assert around.services.tally.counts()[Count.REPAIRS, "counters"] == 1
     assert [(line["event"], line["root_id"], line["repair"]) for line in lines] == [
         ("reconciled", root.id, "counters")
     ]
+
+
+async def test_a_healthy_root_that_somebody_has_in_hand_is_waited_for_by_nobody(
+    around: Surroundings,
+) -> None:
+    job = await around.claimed("held")
+    wrong = await around.claimed("wrong")
+    await spoil(around, wrong.root_id or 0, "children = 9")
+
+    async with around.held_up(job), asyncio.timeout(10):
+        assert await reconcile_quiet_roots(around.services.store, NOW) == 1
 
 
 async def test_a_root_in_which_something_just_happened_is_not_looked_at(
