@@ -11,6 +11,7 @@ import structlog
 
 from mqjobs.model.errors import BrokerUnavailable, ConfigurationError
 from mqjobs.model.tally import Count, Tally
+from mqjobs.store.certificates import certificate_fault
 from mqjobs.store.database import without_password
 from mqjobs.store.outages import outage_of
 from mqjobs.transport.background import in_background
@@ -192,7 +193,11 @@ class Connection:
             raise ConfigurationError(
                 f"RabbitMQ at {self._at} refuses us: {error}; see MQJOBS_BROKER_URL"
             ) from None
-        except BrokerUnavailable:
+        except BrokerUnavailable as error:
+            if fault := certificate_fault(error):
+                raise ConfigurationError(
+                    f"RabbitMQ at {self._at}: {fault}; see cafile in MQJOBS_BROKER_URL"
+                ) from None
             raise
         except Exception as error:
             # Whatever it is that answers there, another try may find a broker.

@@ -6,10 +6,12 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from mqjobs.model.errors import ConfigurationError
+from mqjobs.store.certificates import require_files
 from mqjobs.transport.rabbitmq.connection import Connection
 from mqjobs.transport.rabbitmq.transport import AmqpTransport, QueueType
 
 HEARTBEAT_SECONDS = 10
+FILES = ("cafile", "certfile", "keyfile")
 
 
 @asynccontextmanager
@@ -49,6 +51,7 @@ def _readable(url: str) -> str:
         raise ConfigurationError(
             "MQJOBS_BROKER_URL cannot be read: amqp://user:password@host:port/ is expected"
         )
+    require_files("MQJOBS_BROKER_URL", url, FILES)
     if "heartbeat" in parse_qs(parts.query):
         return url
     return f"{url}{'&' if parts.query else '?'}heartbeat={HEARTBEAT_SECONDS}"
