@@ -92,7 +92,7 @@ class JobRun:
         outcome = _outcome_of(reason)
         finish = after_attempt(outcome, self._job.attempt, self._attempt.retry)
         finished = replace(self._written(finish), takes_lease=True)
-        status = await self._services.store.finish(finished)
+        status = await self._write_what_can_be(finished)
         if status is not None:
             self._decide(status, finish, outcome)
 
@@ -111,23 +111,21 @@ class JobRun:
     async def _write(self, finish: Finish) -> JobStatus | None:
         """A stop that comes now comes too late: the outcome is written, and the message's next arrival finds it."""
         try:
-            return await self._services.store.finish(self._written(finish))
+            return await self._write_what_can_be(self._written(finish))
         except asyncio.CancelledError:
             self._attempt.decide(Verdict.PARK)
             raise
+
+    async def _write_what_can_be(self, finished: FinishedRun) -> JobStatus | None:
+        """An outcome whose data no column holds, such as a stranger's number, is a failure that says so."""
+        store = self._services.store
+        try:
+            return await store.finish(finished)
         except DatabaseUnavailable:
             raise
-        except Exception as error:  # such as a number in a stranger's message that no column holds
+        except Exception as error:
             log.exception("outcome_unwritable", job_id=self._job.id, job=self._job.name)
-            return await self._services.store.finish(self._unwritable(finish, error))
-
-    def _unwritable(self, finish: Finish, error: Exception) -> FinishedRun:
-        text = (
-            f"its outcome ({finish.status}) could not be written: {type(error).__name__}: {error}"
-        )
-        if finish.error:
-            text = f"{text}\n\n{finish.error}"
-        return FinishedRun(self._job.id, self._job.lease, JobStatus.FAILED, text)
+            return await store.finish(_unwritable(finished, error))
 
     def _written(self, finish: Finish) -> FinishedRun:
         again = None
@@ -173,6 +171,16 @@ class JobRun:
 
     def _wait(self, redeliver: Redeliver) -> timedelta:
         return self._services.redelivery_delay if redeliver.after is None else redeliver.after
+
+
+def _unwritable(finished: FinishedRun, error: Exception) -> FinishedRun:
+    text = (
+        f"its outcome ({finished.status}) could not be written: {type(error).__name__}: {error}\n\n"
+        f"{finished.error or ''}"
+    )
+    return replace(
+        finished, status=JobStatus.FAILED, error=text, again=None, counts_as_attempt=True
+    )
 
 
 def _outcome_of(reason: StopReason) -> Outcome:
