@@ -47,14 +47,17 @@ class Trial:
     async def all_work(self, what: str = "work") -> float:
         """Each living consumer has begun with something that it was not at before; after how many seconds."""
         began = time.monotonic()
-        living = {process.id for process in self.arena.consumers.living()}
-        assert len(living) == self.count, f"only these are there for {what}: {living}"
         await eventually(
-            lambda: living <= self._started(since=began),
+            lambda: self._living() <= self._started(since=began),
             within=BACK_WITHIN + SLOW_MACHINE,
-            what=f"{what} of {sorted(living)}",
+            what=f"{what} of {sorted(self._living())}",
         )
         return time.monotonic() - began
+
+    def _living(self) -> set[str]:
+        living = {process.id for process in self.arena.consumers.living()}
+        assert len(living) == self.count, f"{living} of {self.count} live: see {self.arena.folder}"
+        return living
 
     def _started(self, since: float) -> set[str]:
         return {
