@@ -1,6 +1,7 @@
 """The fault suite from the shell: a run, the long test, or the load of a run in this process."""
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -118,15 +119,18 @@ def load(seed: int, rate: float, tree: int) -> None:
 
 
 def _run(wish: Wish, broker: str, folder: Path | None) -> Numbers:
-    """One run on servers of its own, told on the terminal."""
+    """One run on servers of its own, told on the terminal. What is needed to see why, stays where something was found."""
     click.echo(
         f"seed {wish.seed}, {wish.duration:g} s, {','.join(wish.faults) or 'no faults'}, {broker}"
     )
-    with (
-        tempfile.TemporaryDirectory(prefix="mqjobs-faults-") as temporary,
-        _servers(broker) as (postgres, bus),
-    ):
-        return asyncio.run(_run_once(wish, broker, folder or Path(temporary), postgres, bus))
+    place = folder or Path(tempfile.mkdtemp(prefix="mqjobs-faults-"))
+    with _servers(broker) as (postgres, bus):
+        numbers = asyncio.run(_run_once(wish, broker, place, postgres, bus))
+    if any(numbers.forbidden.values()):
+        click.echo(f"\n  ledger and logs: {place}")
+    elif folder is None:
+        shutil.rmtree(place)
+    return numbers
 
 
 async def _run_once(

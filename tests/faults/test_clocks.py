@@ -6,11 +6,15 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.faults.arena import arena
 from tests.faults.clocks import STEP, stepped_clock
 from tests.faults.consumers import Process
 from tests.faults.report import told
 from tests.faults.runner import Wish, reckon, under_load
+
+pytestmark = pytest.mark.timeout(300)  # a run waits up to two minutes until all is quiet
 
 JUMPS = 8.0
 EXPIRED = "SELECT count(*) FROM mqjobs.message WHERE dead_reason = 'expired'"

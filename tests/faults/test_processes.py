@@ -18,6 +18,8 @@ from tests.faults.runner import Wish, reckon, run
 from tests.faults.topics import Act
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)  # a run waits up to two minutes until all is quiet
+
 RECOVERED_WITHIN = timedelta(seconds=15)
 UNDER_A_PARENT = timedelta(seconds=3)
 SLOW_MACHINE = timedelta(seconds=20)

@@ -18,6 +18,8 @@ from tests.faults.runner import reckon
 from tests.faults.topics import Act, Tree
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)  # a run waits up to two minutes until all is quiet
+
 TERM, INT, QUIT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL
 GRACE = "1"
 SHORT, LONG, LONGER_THAN_THE_GRACE = 0.5, 20.0, 2.5
