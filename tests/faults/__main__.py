@@ -119,7 +119,7 @@ def load(seed: int, rate: float, tree: int) -> None:
 
 
 def _run(wish: Wish, broker: str, folder: Path | None) -> Numbers:
-    """One run on servers of its own, told on the terminal. What is needed to see why, stays where something was found."""
+    """One run on servers of its own, told on the terminal. Where something was found, what tells why stays."""
     click.echo(
         f"seed {wish.seed}, {wish.duration:g} s, {','.join(wish.faults) or 'no faults'}, {broker}"
     )

@@ -16,7 +16,7 @@ from tests.faults.runner import Wish, reckon, under_load
 
 pytestmark = pytest.mark.timeout(300)  # a run waits up to two minutes until all is quiet
 
-JUMPS = 8.0
+JUMPS = 6.0
 EXPIRED = "SELECT count(*) FROM mqjobs.message WHERE dead_reason = 'expired'"
 
 
