@@ -124,6 +124,8 @@ def _run(wish: Wish, broker: str, folder: Path | None) -> Numbers:
         f"seed {wish.seed}, {wish.duration:g} s, {','.join(wish.faults) or 'no faults'}, {broker}"
     )
     place = folder or Path(tempfile.mkdtemp(prefix="mqjobs-faults-"))
+    if any(place.glob("*.ledger")):
+        raise click.UsageError(f"{place} has the ledger of another run: name a new folder")
     with _servers(broker) as (postgres, bus):
         numbers = asyncio.run(_run_once(wish, broker, place, postgres, bus))
     if any(numbers.forbidden.values()):
