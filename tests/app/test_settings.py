@@ -22,7 +22,8 @@ INTERVALS = [
 NUMBERS = [
     name
     for name, field in Settings.model_fields.items()
-    if field.annotation in {int, int | None} and name != "memory_limit"
+    if field.annotation in {int, int | None}
+    and name not in {"memory_limit", "statement_cache_size"}
 ]
 
 

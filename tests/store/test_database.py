@@ -107,11 +107,13 @@ async def test_a_connection_that_is_held_for_too_long_is_ended_and_the_pool_goes
 
 
 async def test_what_is_done_after_a_connection_was_ended_is_an_outage_too(shared_url: str) -> None:
+    ended = list[object]()
     async with (
         open_pool(shared_url, size=1, held_at_most=timedelta(seconds=0.2)) as pool,
         pool.acquire() as connection,
     ):
-        await eventually(lambda: pool.get_size() == 0)
+        connection.add_termination_listener(ended.append)
+        await eventually(lambda: ended)
         with pytest.raises(asyncpg.InterfaceError) as cut:
             await connection.fetchval("SELECT 1")
     assert is_outage(cut.value)
@@ -120,13 +122,14 @@ async def test_what_is_done_after_a_connection_was_ended_is_an_outage_too(shared
 async def test_connections_that_nobody_held_are_ended_with_the_one_that_was_silent(
     shared_url: str,
 ) -> None:
+    ended = list[object]()
     async with open_pool(shared_url, size=3, held_at_most=timedelta(seconds=0.5)) as pool:
-        async with pool.acquire(), pool.acquire(), pool.acquire():
-            pass
-        assert pool.get_idle_size() == 3
+        async with pool.acquire() as one, pool.acquire() as two, pool.acquire() as three:
+            for connection in (one, two, three):
+                connection.add_termination_listener(ended.append)
         with pytest.raises(asyncpg.PostgresConnectionError):
             await pool.execute("SELECT pg_sleep(600)")
-        assert pool.get_size() == 0
+        await eventually(lambda: len(ended) == 3)
 
 
 async def test_what_is_given_back_in_time_is_not_ended(shared_url: str) -> None:

@@ -1,5 +1,5 @@
 -- name: bound_waits
--- Nobody waits for ever: for rows that another holds, here; and in the server, for one of us who is gone.
+-- Nobody waits for ever: we for rows that another holds, nor others for rows of one of us who is gone.
 SET LOCAL lock_timeout = '1s';
 SET LOCAL idle_in_transaction_session_timeout = '30s'
 
