@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -179,4 +180,5 @@ def _servers(kind: str) -> Iterator[tuple[Postgres, Broker | str]]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no server is left behind
     main()
