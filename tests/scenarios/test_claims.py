@@ -233,14 +233,16 @@ async def test_a_child_of_an_interrupted_root_is_not_taken_over_when_its_consume
 ) -> None:
     gate = Gate()
     split = unique(splitting("one", "two", delay=LATER))
-    async with stage.running(split, delayed(gate)) as mq:
+    async with stage.running(split, delayed(gate), concurrency=1, prefetch=1) as mq:
         one = await waiting_child(mq)
         await mq.deliver_child(one.id)
         await gate.reached()
         await mq.app.jobs.interrupt(one.root_id or 0)
+        await mq.start_consumer()
         await mq.vanish(mq.consumers[0])
         await mq.deliver_child(one.id)
         duplicate = (await mq.attempts(2))[1]
+        gate.open()
 
     assert isinstance(duplicate.error, JobIsRunning)
     assert len(gate.runs) == 1
