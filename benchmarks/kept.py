@@ -1,7 +1,7 @@
 """What a run came to, kept as a file, so that the page can be written from it without measuring again."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from benchmarks.plan import Extent, Measurement
@@ -24,7 +24,8 @@ class Kept:
     def write(self, path: Path) -> None:
         """Keep it in this file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
+        path.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
 
 
 def read(path: Path) -> Kept:

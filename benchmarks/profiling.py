@@ -1,12 +1,14 @@
 """Where the time of one consumer goes, by group of modules and by function: cProfile on what a measurement counts.
 
-Profiling makes Python calls dearer than they are, and compiled code comes free of that: shares are hints, not figures.
+The processor's time is counted, not the clock's: what else the computer does is not in it. Profiling makes Python calls
+dearer than they are, and compiled code comes free of that: shares are hints, not figures.
 """
 
 import cProfile
 import pstats
+import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +24,7 @@ Stats: TypeAlias = Mapping[Function, tuple[int, int, float, float, Mapping[Funct
 
 ROOT = Path(__file__).parents[1]
 BUILT_IN = "~"
-WAITING = "waiting"
+WAITING, OTHER = "waiting", "other"
 
 GROUPS = {
     "mqjobs": "mqjobs",
@@ -42,34 +44,48 @@ WAITS = ("of 'select.epoll' objects", "select.select", "select.poll", "select.kq
 
 
 def profiled(measurement: Measurement, size: int, top: int) -> str:
-    """What such a run's time went to, as two tables."""
-    profiler = cProfile.Profile()
+    """What such a run's time went to: by group, by module and by function."""
+    profiler = cProfile.Profile(time.process_time)
     measured(measurement, size, "asyncio", profiler)
     stats: Stats = vars(pstats.Stats(profiler))["stats"]
     title = f"{measurement.title}: {size:,} pieces, one consumer, asyncio's own loop"
-    return f"\n{title}\n\n{_groups(stats, size)}\n\n{_functions(stats, size, top)}"
+    groups = _ranked("group", seconds_by(group_of, stats), size)
+    modules = _ranked(
+        "module, with what is built in and called there", seconds_by(module_of, stats), size, top
+    )
+    return f"\n{title}\n\n{groups}\n\n{modules}\n\n{_functions(stats, size, top)}"
 
 
-def _groups(stats: Stats, size: int) -> str:
-    seconds = seconds_by_group(stats)
+def _ranked(head: str, seconds: Mapping[str, float], size: int, top: int | None = None) -> str:
     whole = sum(seconds.values())
-    dearest = sorted(seconds.items(), key=lambda item: item[1], reverse=True)
-    rows = [(group, *_shares(own, whole, size)) for group, own in dearest]
-    return table(("group", "µs each", "share"), rows)
+    dearest = sorted(seconds.items(), key=lambda item: item[1], reverse=True)[:top]
+    return table(
+        (head, "µs each", "share"), [(name, *_shares(own, whole, size)) for name, own in dearest]
+    )
 
 
-def seconds_by_group(stats: Stats) -> dict[str, float]:
-    """Own time by group; what is built in counts for those who call it, unless its name tells where it belongs."""
+def seconds_by(part_of: Callable[[Function], str | None], stats: Stats) -> dict[str, float]:
+    """Own time by part; what is built in counts for those who call it, unless its name tells where it belongs."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for function, (_, _, own, _, callers) in stats.items():
-        group = group_of(function)
-        if group is not None:
-            seconds[group] += own
+        part = part_of(function)
+        if part is not None:
+            seconds[part] += own
         elif not callers:
-            seconds["other"] += own
-        for caller, (_, _, own_there, _) in callers.items() if group is None else ():
-            seconds[group_of(caller) or "other"] += own_there
+            seconds[OTHER] += own
+        for caller, (_, _, own_there, _) in callers.items() if part is None else ():
+            seconds[part_of(caller) or OTHER] += own_there
     return seconds
+
+
+def module_of(function: Function) -> str | None:
+    """The file of a function, as one would say it; None for what is built in."""
+    file, _, name = function
+    if file == BUILT_IN:
+        return name if group_of(function) else None
+    path = Path(file)
+    is_ours = path.is_relative_to(ROOT) and "site-packages" not in path.parts
+    return str(path.relative_to(ROOT) if is_ours else Path(*path.parts[-3:]))
 
 
 def group_of(function: Function) -> str | None:
@@ -79,7 +95,7 @@ def group_of(function: Function) -> str | None:
         if any(wait in name for wait in WAITS):
             return WAITING
         return next((GROUPS[part] for part in ("pydantic_core", "asyncpg") if part in name), None)
-    return next((GROUPS[part] for part in reversed(Path(file).parts) if part in GROUPS), "other")
+    return next((GROUPS[part] for part in reversed(Path(file).parts) if part in GROUPS), OTHER)
 
 
 def _functions(stats: Stats, size: int, top: int) -> str:
@@ -93,14 +109,9 @@ def _functions(stats: Stats, size: int, top: int) -> str:
 
 
 def _named(function: Function) -> str:
-    file, line, name = function
-    if file == BUILT_IN:
-        return name
-    path = Path(file)
-    inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(*path.parts[-3:])
-    return (
-        f"{inside if 'site-packages' not in path.parts else Path(*path.parts[-3:])}:{line} {name}"
-    )
+    _, line, name = function
+    module = module_of(function)
+    return name if module in (None, name) else f"{module}:{line} {name}"
 
 
 def _shares(own: float, whole: float, size: int) -> tuple[str, str]:

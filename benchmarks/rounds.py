@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.plan import Measurement
 
 ROOT = Path(__file__).parents[1]
-DEADLINE_SECONDS = 900
+DEADLINE_SECONDS = 600
 LONG_DEADLINE_SECONDS = 5400
 
 Tell = Callable[[str], None]

@@ -9,7 +9,7 @@ Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Values by the measurement's name and by unit, one from each round."""
 
 PER_SECOND = "per second"
-MOST_TIMES = 100
+MOST_TIMES = 20
 
 
 @dataclass(frozen=True, slots=True)

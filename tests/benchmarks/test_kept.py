@@ -2,10 +2,14 @@ from pathlib import Path
 
 from benchmarks.kept import Kept, read
 from benchmarks.plan import BY_NAME, Extent
+from benchmarks.rounds import Rounds
 
 
 def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
-    kept = Kept(Extent.MIDDLE, 3, "mqjobs 0.0", {"plain": {"per second": [1.0, 2.0]}})
+    rounds = Rounds()
+    rounds.add("plain", {"per second": 1.0})
+    rounds.add("plain", {"per second": 2.0})
+    kept = Kept(Extent.MIDDLE, 3, "mqjobs 0.0", rounds.values)
 
     kept.write(tmp_path / "drafts" / "results.json")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.profiling import ROOT, Function, Stats, group_of, seconds_by_group
+from benchmarks.profiling import ROOT, Function, Stats, group_of, module_of, seconds_by
 
 SITE = "/venv/lib/python3.11/site-packages"
 
@@ -37,4 +37,8 @@ def test_what_is_built_in_counts_for_those_who_call_it() -> None:
         length: (9, 9, 4.0, 4.0, {ours: (6, 6, 3.0, 3.0), theirs: (3, 3, 1.0, 1.0)}),
     }
 
-    assert seconds_by_group(stats) == {"mqjobs": 5.0, "PostgreSQL driver": 2.0}
+    assert seconds_by(group_of, stats) == {"mqjobs": 5.0, "PostgreSQL driver": 2.0}
+    assert seconds_by(module_of, stats) == {
+        "mqjobs/store/claims.py": 5.0,
+        "site-packages/asyncpg/pool.py": 2.0,
+    }

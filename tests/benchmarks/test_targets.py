@@ -42,7 +42,7 @@ def test_a_target_has_no_value_where_half_of_it_is_missing() -> None:
 def test_more_of_the_floor_is_better_whatever_is_measured() -> None:
     assert FASTER.multiple(3) == 1.5
     assert SHORTER.multiple(10) == 2
-    assert SHORTER.multiple(0) == 100
+    assert SHORTER.multiple(0) == 20
 
 
 def test_every_target_is_measured() -> None:
