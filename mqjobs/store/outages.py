@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 AnswerT = TypeVar("AnswerT")
 
 PAUSE = 0.25
-QUIET = timedelta(seconds=1)
+QUIET = timedelta(seconds=6)
 LONG = timedelta(seconds=10)
 LONGEST = 64
 
