@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.waiting import eventually
+
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Split: TypeAlias = Callable[[bytes], tuple[Sequence[bytes], bytes]]
 
@@ -33,7 +35,7 @@ class Wire:
     ) -> None:
         self._connect = connect
         self._split = split
-        self._links: set[_Link] = set()
+        self.links: set[Link] = set()
         self.port = 0
         self.is_silent = False
         self.is_torn = False
@@ -50,25 +52,26 @@ class Wire:
             wire.port = server.sockets[0].getsockname()[1]
             yield wire
             wire.tear()
+            await eventually(lambda: not wire.links, what="the end of every connection")
 
     def tear(self) -> None:
         """End every connection, and let nobody in."""
         self.is_torn = True
-        for link in self._links:
+        for link in self.links:
             link.close()
 
     def reset(self) -> int:
         """End every connection as a host does that knows nothing of it; how many there were."""
-        for link in self._links:
+        for link in self.links:
             link.reset()
-        return len(self._links)
+        return len(self.links)
 
     def mend(self) -> None:
         """Whoever comes is let in again, heard and answered; a connection that lost something is reset."""
         self.is_silent = self.is_torn = False
         self.latency, self.bytes_per_second = timedelta(0), None
         self.loses = lambda _: False
-        for link in self._links:
+        for link in self.links:
             if link.lost:
                 link.reset()
 
@@ -81,14 +84,14 @@ class Wire:
         except OSError:
             writer.close()
             return
-        link = _Link(self, writer, there_writer)
-        self._links.add(link)
+        link = Link(self, writer, there_writer)
+        self.links.add(link)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(link.carry(reader, there_writer))
                 group.create_task(link.carry(there_reader, writer, split=self._split))
         finally:
-            self._links.discard(link)
+            self.links.discard(link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,8 @@ class _Piece:
     due: float
 
 
-class _Link:
-    """One connection: what goes in at one end comes out at the other."""
+class Link:
+    """One connection: what goes in at one end comes out at the other, unless it is lost."""
 
     def __init__(self, wire: Wire, *ends: asyncio.StreamWriter) -> None:
         self._wire = wire
