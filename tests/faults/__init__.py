@@ -10,6 +10,10 @@
 - `records` is what the database says at the end, `checker` holds it against the ledger: `check(events, records)`
   gives the counts, of which the forbidden ones must be 0. `logs` looks for what no consumer may write.
 - `plan` lists the faults by name: a fault is `async def fault(arena, chance, over)` that does harm until `over` is
-  set, and has then made everything whole again. `processes` has those to processes.
+  set, and has then made everything whole again. `processes` has those to processes, `rabbitmq`, `postgres` and `disks`
+  those to servers, `network` those between, `lost_answers` what was done without anybody hearing so.
+- Harm to a server is a context manager, the block the time of harm; `harm` makes faults of it that do it again and
+  again, `trial` is the short form for tests, which also takes the time until every consumer works again. `wires` lie
+  between the run's processes and its servers where a fault needs them.
 - `report` writes the numbers of runs, and the page about reliability from them.
 """

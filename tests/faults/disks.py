@@ -38,6 +38,11 @@ async def full(arena: Arena, chance: Random) -> AsyncIterator[None]:
                 filler.unlink()
 
 
+def can_be_had() -> bool:
+    """Whether this process may make a small file system: only root on Linux may."""
+    return os.geteuid() == 0 and shutil.which("mount") is not None
+
+
 @contextmanager
 def small_disk(size: int, *, owner_of: Path) -> Iterator[Path]:
     """A file system of so many bytes, with a folder `tables` of the same owner as this one; needs root on Linux."""

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from mqjobs import JobStatus
-from tests.faults import postgres
+from tests.faults import disks, postgres
 from tests.faults.arena import Arena, arena
-from tests.faults.disks import full
 from tests.faults.hand import hand
 from tests.faults.report import told
 from tests.faults.runner import reckon
@@ -27,7 +26,8 @@ async def test_nothing_is_lost_and_nothing_runs_twice_while_the_database_comes_a
             "kill": postgres.killed,
             "failover": postgres.failed_over,
             "read only": postgres.read_only,
-            "a full disk": full,
+            # Who is not root cannot make a small disk, and has this part of the test left out.
+            **({"a full disk": disks.full} if disks.can_be_had() else {}),
         }.items():
             async with on_trial.under(harm, name):
                 await asyncio.sleep(1)
