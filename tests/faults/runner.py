@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from tests.faults.records import names_twice, read_records
 from tests.support.waiting import eventually
 
 QUIET_WITHIN = timedelta(seconds=120)
+ENDS_WITHIN = timedelta(seconds=60)
 LOOK_EVERY = 1.0
 
 UNDONE = """
@@ -92,7 +94,11 @@ def _start_load(arena: Arena, wish: Wish) -> Process:
 
 def _end_load(arena: Arena, load: Process) -> None:
     load.signal(signal.SIGTERM)
-    code = load.popen.wait(60)
+    try:
+        code = load.popen.wait(ENDS_WITHIN.total_seconds())
+    except subprocess.TimeoutExpired:
+        load.popen.kill()
+        code = load.popen.wait()
     if code:
         raise RuntimeError(f"the load ended with {code}: {load.log.read_text('utf-8')[-3000:]}")
 
