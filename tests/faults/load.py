@@ -107,7 +107,7 @@ async def _steer_once(mq: OpenApp, chance: Random) -> None:
     if not active:
         return
     job = chance.choice(active)
-    if chance.random() < 0.9:
+    if chance.random() < 0.96:
         children = await mq.jobs.children(job.id, after=job.id + chance.randrange(300), limit=5)
         job = chance.choice(children) if children else job
     answer = await mq.jobs.interrupt(job.id)
