@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 import click
+import uvloop
 
 from benchmarks.children import fill
 from benchmarks.place import Place, warm_up
@@ -92,7 +93,7 @@ def main(where: str) -> None:
     app = place.app(PieceProcessor(Tally(warm_up=0, size=0), WAITS_SECONDS), settings=SETTINGS)
     click.echo("ready")
     if sys.stdin.readline():
-        asyncio.run(consume(app))
+        uvloop.run(consume(app))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""pgqueuer with asyncpg: durable tables, its autovacuum settings, a connection of its own for each queue manager."""
+"""pgqueuer with asyncpg: durable tables, its autovacuum settings, one queue manager on a connection of its own."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 from benchmarks.peers.aio_pika import contents
-from benchmarks.place import Place, warm_up
+from benchmarks.place import CONCURRENCY, Place, warm_up
 
-MANAGERS, BATCH = 5, 20
-"""Managers in the one process, as its own benchmark has them, that together take as many jobs at once as the others."""
+BATCH = CONCURRENCY
+"""Its guide has larger batches for short jobs; several managers with smaller ones were slower."""
 
 
 async def run(place: Place, size: int) -> dict[str, float]:
@@ -24,20 +24,18 @@ async def run(place: Place, size: int) -> dict[str, float]:
         json.loads(job.payload)
         tally.count()
 
-    connections = [await asyncpg.connect(place.database_url) for _ in range(MANAGERS)]
+    connection = await asyncpg.connect(place.database_url)
     try:
-        await _fill(Queries(AsyncpgDriver(connections[0])), contents(warm_up(size) + size))
-        managers = [PgQueuer(AsyncpgDriver(connection)) for connection in connections]
+        driver = AsyncpgDriver(connection)
+        await _fill(Queries(driver), contents(warm_up(size) + size))
+        manager = PgQueuer(driver)
+        manager.entrypoint("take")(take)
         async with asyncio.TaskGroup() as group:
-            for manager in managers:
-                manager.entrypoint("take")(take)
-                group.create_task(manager.run(batch_size=BATCH))
+            group.create_task(manager.run(batch_size=BATCH))
             per_second = await tally.per_second()
-            for manager in managers:
-                manager.shutdown.set()
+            manager.shutdown.set()
     finally:
-        for connection in connections:
-            await connection.close()
+        await connection.close()
     return {"per second": per_second}
 
 

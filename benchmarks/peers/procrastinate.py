@@ -10,7 +10,6 @@ from benchmarks.place import CONCURRENCY, Place, warm_up
 from benchmarks.work import Note, bodies
 
 CONNECTIONS = 20
-"""A pool of four, its default, makes jobs wait for one another."""
 
 
 async def run(place: Place, size: int) -> dict[str, float]:
