@@ -74,16 +74,11 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         if self._closing:
             raise DatabaseUnavailable(f"{self._name} is closed")
         loop = asyncio.get_running_loop()
-        call = _Call[RequestT, AnswerT](request, loop.create_future(), loop.time())
+        call: _Call[RequestT, AnswerT] = _Call(request, loop.create_future(), loop.time())
         self._calls.add(call)
-        call.answer.add_done_callback(lambda _: self._calls.discard(call))
         self._waiting.append(call)
         self._wake.set()
-        try:
-            return await asyncio.shield(call.answer)
-        except asyncio.CancelledError:
-            call.answer.add_done_callback(asyncio.Future.exception)
-            raise
+        return await call.answer
 
     @property
     def longest_wait(self) -> timedelta:
@@ -99,7 +94,7 @@ class GroupCommit(Generic[RequestT, AnswerT]):
                 group.create_task(self._flush_aside())
         finally:
             self._closing = True
-            _refuse(
+            self._refuse(
                 list(self._calls),
                 DatabaseUnavailable(f"{self._name} stopped before its answer came"),
             )
@@ -143,11 +138,11 @@ class GroupCommit(Generic[RequestT, AnswerT]):
                 batch = await self._free_of(batch)
                 continue
             except DatabaseUnavailable as error:
-                _refuse(batch, error)
+                self._refuse(batch, error)
             except Exception as error:  # whatever it is, it is the callers' to handle
                 await self._settle_apart(batch, error)
             else:
-                _answer(batch, answers)
+                self._answer(batch, answers)
             return
 
     async def _ask(self, batch: Sequence[_Call[RequestT, AnswerT]]) -> Sequence[AnswerT]:
@@ -171,7 +166,7 @@ class GroupCommit(Generic[RequestT, AnswerT]):
 
     async def _settle_apart(self, batch: list[_Call[RequestT, AnswerT]], error: Exception) -> None:
         if len(batch) == 1:
-            _refuse(batch, error)
+            self._refuse(batch, error)
             return
         middle = len(batch) // 2
         await self._settle(batch[:middle])
@@ -187,7 +182,7 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         try:
             found = await patiently(self._name, lambda: ask(requests), patience=self._patience)
         except DatabaseUnavailable as error:
-            _refuse(batch, error)
+            self._refuse(batch, error)
             return []
         held_up = [call for call, is_locked in zip(batch, found, strict=True) if is_locked]
         self._set_aside(held_up)
@@ -199,7 +194,7 @@ class GroupCommit(Generic[RequestT, AnswerT]):
             waited = timedelta(seconds=now - call.since)
             if self._patience is not None and waited >= self._patience:
                 why = f"PostgreSQL has rows locked, {self._name}: somebody holds the job in a transaction of theirs"
-                _refuse([call], DatabaseUnavailable(why))
+                self._refuse([call], DatabaseUnavailable(why))
                 continue
             if waited >= LONG and not self._has_told:
                 self._has_told = True
@@ -208,14 +203,16 @@ class GroupCommit(Generic[RequestT, AnswerT]):
             self._meets_locks = True
             self._wake_aside.set()
 
+    def _answer(
+        self, calls: Sequence[_Call[RequestT, AnswerT]], answers: Sequence[AnswerT]
+    ) -> None:
+        for call, answer in zip(calls, answers, strict=True):
+            self._calls.discard(call)
+            if not call.answer.done():
+                call.answer.set_result(answer)
 
-def _answer(calls: Sequence[_Call[RequestT, AnswerT]], answers: Sequence[AnswerT]) -> None:
-    for call, answer in zip(calls, answers, strict=True):
-        if not call.answer.done():
-            call.answer.set_result(answer)
-
-
-def _refuse(calls: Sequence[_Call[RequestT, AnswerT]], error: Exception) -> None:
-    for call in calls:
-        if not call.answer.done():
-            call.answer.set_exception(error)
+    def _refuse(self, calls: Sequence[_Call[RequestT, AnswerT]], error: Exception) -> None:
+        for call in calls:
+            self._calls.discard(call)
+            if not call.answer.done():
+                call.answer.set_exception(error)
