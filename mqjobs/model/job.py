@@ -76,4 +76,7 @@ def checked_name(name: str) -> str:
 
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL can keep the text: it is Unicode without NUL."""
-    return "\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False

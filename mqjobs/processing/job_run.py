@@ -146,6 +146,9 @@ class JobRun:
 
     def _decide(self, status: JobStatus, finish: Finish, outcome: Outcome) -> None:
         """The message follows the job: a next run has its own message, a cancelled job needs none."""
+        if status is JobStatus.SUCCESS:
+            self._attempt.decide(Verdict.OPEN)
+            return
         job = f"job {self._job.id} {self._job.name!r}"
         reason = what_went_wrong(finish.error or "")
         match status:

@@ -191,9 +191,10 @@ class JobRunner:
 
     async def _run(self, job: Job, callback: Callback, owner_id: str | None) -> bool | None:
         running = RunningJob.of(
-            replace(job, owner_id=owner_id),
+            job,
             self._services.store,
             max_bytes=self._services.envelopes.max_bytes,
+            owner_id=owner_id,
         )
         runner = self._for_callback(running)
         run = JobRun(running, self._attempt, self._services)

@@ -1,11 +1,15 @@
 """The job that a callback is handed: its record, and its reports."""
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from mqjobs.model.errors import JobError
 from mqjobs.model.job import Job
 from mqjobs.store.job_store import JobStore
+
+FIELDS = tuple(each.name for each in fields(Job))
+values_of = attrgetter(*FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +20,12 @@ class RunningJob(Job):
     max_bytes: int = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, job: Job, store: JobStore, *, max_bytes: int) -> "RunningJob":
-        """The job, able to report data of this size, as JSON."""
-        known = {each.name: getattr(job, each.name) for each in fields(job)}
+    def of(
+        cls, job: Job, store: JobStore, *, max_bytes: int, owner_id: str | None = None
+    ) -> "RunningJob":
+        """The job, able to report data of this size, as JSON; a root's own child has the owner of its root."""
+        known = dict(zip(FIELDS, values_of(job), strict=True))
+        known["owner_id"] = owner_id
         return cls(**known, store=store, max_bytes=max_bytes)
 
     async def report(
