@@ -17,7 +17,7 @@ async def run(
     app = place.app(split, piece, settings=settings, broker_url=broker_url)
     await fill(place, app, split, warm_up(size) + size)
     async with consuming(app, [place.queue_of(piece)]):
-        return {"per second": await tally.per_second()}
+        return await tally.figures()
 
 
 async def fill(place: Place, app: App, split: SplitProcessor, children: int) -> None:

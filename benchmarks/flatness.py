@@ -44,7 +44,8 @@ async def _life(place: Place, roots: Sequence[int], each: int) -> tuple[float, f
         await outbox_is_empty(mq.database)
     running = place.app(split, piece)
     async with consuming(running, [place.queue_of(piece)]):
-        return split.seconds, len(roots) * each / await tally.per_second()
+        figures = await tally.figures()
+        return split.seconds, len(roots) * each / figures["per second"]
 
 
 class TimedSplitProcessor(Processor):

@@ -14,4 +14,4 @@ async def run(place: Place, size: int, settings: Mapping[str, Any] = BUSY) -> di
     async with app.open() as mq:
         await mq.producer.send_many(bodies(Note, warm_up(size) + size))
     async with consuming(app):
-        return {"per second": await tally.per_second()}
+        return await tally.figures()

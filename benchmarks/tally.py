@@ -2,9 +2,39 @@
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from itertools import count
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Protocol
+
+PROCESSOR = "processor, µs each"
+
+
+@dataclass(slots=True)
+class Stretch:
+    """So many pieces, from one moment to another, by the clock and by the processor's time of this process."""
+
+    pieces: int
+    _seconds: float = 0.0
+    _processor_seconds: float = 0.0
+
+    def begin(self) -> None:
+        """The first of them is next."""
+        self._seconds -= perf_counter()
+        self._processor_seconds -= process_time()
+
+    def end(self) -> None:
+        """The last of them is done."""
+        self._seconds += perf_counter()
+        self._processor_seconds += process_time()
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """How many in a second, and the microseconds of the processor's time that each took in this process."""
+        return {
+            "per second": self.pieces / self._seconds,
+            PROCESSOR: self._processor_seconds * 1_000_000 / self.pieces,
+        }
 
 
 class Profiler(Protocol):
@@ -24,36 +54,31 @@ class Tally:
         self._begin, self._end = warm_up, warm_up + size
         self._profiler = profiler
         self._done = 0
-        self._began_at = self._ended_at = 0.0
-        self._is_warm, self._is_over = asyncio.Event(), asyncio.Event()
+        self._stretch = Stretch(size)
+        self._is_over = asyncio.Event()
 
     def count(self) -> bool:
         """One more is done; whether it was the last."""
         self._done += 1
         if self._done == self._begin:
-            self._began_at = perf_counter()
-            self._is_warm.set()
+            self._stretch.begin()
             if self._profiler is not None:
                 self._profiler.enable()
         elif self._done == self._end:
             if self._profiler is not None:
                 self._profiler.disable()
-            self._ended_at = perf_counter()
+            self._stretch.end()
             self._is_over.set()
         return self._is_over.is_set()
-
-    async def warm(self) -> None:
-        """Returns when the warm-up is done."""
-        await self._is_warm.wait()
 
     async def over(self) -> None:
         """Returns when all are done."""
         await self._is_over.wait()
 
-    async def per_second(self) -> float:
-        """How many were done in a second, once all are."""
+    async def figures(self) -> dict[str, float]:
+        """What they came to, once all are done."""
         await self.over()
-        return (self._end - self._begin) / (self._ended_at - self._began_at)
+        return self._stretch.figures
 
 
 class ThreadTally:
@@ -62,19 +87,19 @@ class ThreadTally:
     def __init__(self, *, warm_up: int, size: int) -> None:
         self._begin, self._end = warm_up, warm_up + size
         self._numbers = count(1)
-        self._began_at = self._ended_at = 0.0
+        self._stretch = Stretch(size)
         self._is_over = threading.Event()
 
     def count(self) -> None:
         """One more is done."""
         number = next(self._numbers)
         if number == self._begin:
-            self._began_at = perf_counter()
+            self._stretch.begin()
         elif number == self._end:
-            self._ended_at = perf_counter()
+            self._stretch.end()
             self._is_over.set()
 
-    async def per_second(self) -> float:
-        """How many were done in a second, once all are."""
+    async def figures(self) -> dict[str, float]:
+        """What they came to, once all are done."""
         await asyncio.to_thread(self._is_over.wait)
-        return (self._end - self._begin) / (self._ended_at - self._began_at)
+        return self._stretch.figures

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.figures import Spread, ratio, spread
+from benchmarks.tally import PROCESSOR
 
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Values by the measurement's name and by unit, one from each round."""
@@ -78,11 +79,14 @@ TARGETS = (
         1.3,
         2,
     ),
+    Target(1, "… by processor time each", "plain", "aio-pika", PROCESSOR, is_less_better=True),
     Target(2, "plain messages: to FastStream", "plain", "faststream", PER_SECOND, 2.5, 4),
+    Target(2, "… by processor time each", "plain", "faststream", PROCESSOR, is_less_better=True),
     Target(2, "plain messages: to taskiq", "plain", "taskiq"),
     Target(2, "plain messages: to dramatiq", "plain", "dramatiq"),
     Target(2, "plain messages: to celery", "plain", "celery"),
     Target(3, "children of one root: to plain messages", "children", "plain", PER_SECOND, 0.5, 0.8),
+    Target(3, "… by processor time each", "children", "plain", PROCESSOR, is_less_better=True),
     Target(
         4, "children of one root: to procrastinate", "children", "procrastinate", PER_SECOND, 8, 15
     ),

@@ -11,7 +11,7 @@ async def run(place: Place, size: int) -> dict[str, float]:
     async with app.open() as mq:
         await mq.producer.send_many(bodies(Note, warm_up(size) + size))
     async with consuming(app):
-        return {"per second": await tally.per_second()}
+        return await tally.figures()
 
 
 async def run_born_with_message(place: Place, size: int) -> dict[str, float]:
@@ -22,4 +22,4 @@ async def run_born_with_message(place: Place, size: int) -> dict[str, float]:
         await mq.producer.send_many(bodies(Watched, warm_up(size) + size))
         await outbox_is_empty(mq.database)
     async with consuming(app):
-        return {"per second": await tally.per_second()}
+        return await tally.figures()

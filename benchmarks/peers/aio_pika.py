@@ -27,7 +27,7 @@ async def run(place: Place, size: int) -> dict[str, float]:
                 await message.ack()
                 if tally.count():
                     break
-    return {"per second": await tally.per_second()}
+    return await tally.figures()
 
 
 async def publish(place: Place, size: int) -> dict[str, float]:

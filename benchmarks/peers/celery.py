@@ -32,7 +32,7 @@ async def run(place: Place, size: int) -> dict[str, float]:
     thread = threading.Thread(target=worker.start, daemon=True)
     thread.start()
     try:
-        return {"per second": await tally.per_second()}
+        return await tally.figures()
     finally:
         state.should_terminate = (
             0  # from another thread a worker is stopped by this, as by its own tests

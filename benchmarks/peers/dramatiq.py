@@ -31,7 +31,7 @@ async def run(place: Place, size: int) -> dict[str, float]:
     worker.queue_prefetch = PREFETCH  # what the variable dramatiq_queue_prefetch sets
     worker.start()
     try:
-        return {"per second": await tally.per_second()}
+        return await tally.figures()
     finally:
         await asyncio.to_thread(worker.stop)
         broker.close()

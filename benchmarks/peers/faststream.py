@@ -23,4 +23,4 @@ async def run(place: Place, size: int) -> dict[str, float]:
     broker.subscriber(RabbitQueue(queue.name, durable=True), no_reply=True)(take)
     async with broker:
         await broker.start()
-        return {"per second": await tally.per_second()}
+        return await tally.figures()

@@ -32,11 +32,11 @@ async def run(place: Place, size: int) -> dict[str, float]:
         manager.entrypoint("take")(take)
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(batch_size=BATCH))
-            per_second = await tally.per_second()
+            figures = await tally.figures()
             manager.shutdown.set()
     finally:
         await connection.close()
-    return {"per second": per_second}
+    return figures
 
 
 async def _fill(queries: Any, payloads: list[bytes]) -> None:

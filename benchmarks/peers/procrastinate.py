@@ -30,6 +30,6 @@ async def run(place: Place, size: int) -> dict[str, float]:
             worker = group.create_task(
                 app.run_worker_async(concurrency=CONCURRENCY, install_signal_handlers=False)
             )
-            per_second = await tally.per_second()
+            figures = await tally.figures()
             worker.cancel()
-    return {"per second": per_second}
+    return figures

@@ -36,11 +36,11 @@ async def run(place: Place, size: int) -> dict[str, float]:
                     ack_time=AcknowledgeType.WHEN_EXECUTED,
                 )
             )
-            per_second = await tally.per_second()
+            figures = await tally.figures()
             receiver.cancel()
     finally:
         await broker.shutdown()
-    return {"per second": per_second}
+    return figures
 
 
 def _broker(place: Place) -> Any:

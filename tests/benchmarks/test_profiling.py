@@ -1,6 +1,13 @@
 import pytest
 
-from benchmarks.profiling import ROOT, Function, Stats, group_of, module_of, seconds_by
+from benchmarks.profiling import (
+    ROOT,
+    Function,
+    Stats,
+    group_of,
+    module_of,
+    seconds_by,
+)
 
 SITE = "/venv/lib/python3.11/site-packages"
 
