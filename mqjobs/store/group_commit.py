@@ -1,10 +1,10 @@
 """Many small writes as few large ones: calls that meet share a transaction, and each gets its own answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import asyncpg
 import structlog
@@ -90,8 +90,8 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         """Flush until closed; then flush what waits, and return."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._flush_waiting())
-                group.create_task(self._flush_aside())
+                group.create_task(_missed(self._flush_waiting()))
+                group.create_task(_missed(self._flush_aside()))
         finally:
             self._closing = True
             self._refuse(
@@ -184,6 +184,8 @@ class GroupCommit(Generic[RequestT, AnswerT]):
         except DatabaseUnavailable as error:
             self._refuse(batch, error)
             return []
+        except Exception:  # one that cannot even be looked for: the flush finds out which
+            return batch
         held_up = [call for call, is_locked in zip(batch, found, strict=True) if is_locked]
         self._set_aside(held_up)
         return [call for call, is_locked in zip(batch, found, strict=True) if not is_locked]
@@ -216,3 +218,14 @@ class GroupCommit(Generic[RequestT, AnswerT]):
             self._calls.discard(call)
             if not call.answer.done():
                 call.answer.set_exception(error)
+
+
+async def _missed(work: Coroutine[Any, Any, None]) -> None:
+    """A group of tasks takes no notice of one that a driver cancels: its callers would wait for ever."""
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("cancelled while callers waited") from error

@@ -42,6 +42,9 @@ class Flushes:
         return [request * request for request in requests]
 
     async def are_locked(self, requests: Sequence[int]) -> Sequence[bool]:
+        for request in requests:
+            if request in self.bad:
+                raise ValueError(f"{request} is bad")
         return [request in self.locked for request in requests]
 
 
@@ -278,6 +281,22 @@ async def test_the_others_wait_for_no_lock_once_it_is_known() -> None:
         with_locked = [batch for batch in flushes.batches if 2 in batch]
         assert with_locked == [[2]] * len(with_locked)
         flushes.locked = set()
+
+
+async def test_a_bad_request_among_those_that_are_looked_at_for_locks_fails_alone() -> None:
+    """What nobody can ask for cannot be looked for, either."""
+    flushes = Flushes()
+    flushes.locked.add(1)
+    flushes.bad.add(3)
+    async with running(flushes) as commit, asyncio.TaskGroup() as group:
+        held_up = group.create_task(commit(1))
+        await eventually(lambda: commit._aside or flushes.waits_for_locks > 1)
+        two, three, four = await answers(commit, 2, 3, 4)
+        flushes.locked.clear()
+
+    assert (two, four) == (4, 16)
+    assert str(three) == "3 is bad"
+    assert held_up.result() == 1
 
 
 async def test_who_has_patience_is_told_of_the_lock_when_it_is_over() -> None:
