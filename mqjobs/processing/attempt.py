@@ -113,6 +113,7 @@ class HeldRun:
         self._own_stop_at: float | None = None
         self._task = asyncio.current_task()
         self._cancels = 0
+        self._cancelled_before = 0
         self._is_running = True
 
     @property
@@ -124,6 +125,13 @@ class HeldRun:
     def was_stopped_alone(self) -> bool:
         """Whether only this run was stopped."""
         return self._own_reason is not None
+
+    @property
+    def was_interrupted_alone(self) -> bool:
+        """Whether an interrupt of this run is all that has ended its code, so that what called it goes on."""
+        if self._own_reason is not StopReason.INTERRUPTED or self.attempt.stop_reason is not None:
+            return False
+        return _cancelling(self._task) <= self._cancelled_before
 
     def ignores_stop(self, grace: timedelta) -> bool:
         """Whether its code goes on although it was stopped so long ago, and nothing was done about it."""
@@ -137,6 +145,8 @@ class HeldRun:
         if self._is_running and self._own_reason is None:
             self._own_reason = reason
             self._own_stop_at = time.monotonic()
+            # Not always none: where a task group of its own has failed, Python 3.11 leaves one behind.
+            self._cancelled_before = _cancelling(self._task)
             self.insist()
 
     def insist(self) -> None:
@@ -226,6 +236,11 @@ class Runs:
 
 def _is_as_bad(one: Verdict, other: Verdict) -> bool:
     return WORST_FIRST.index(one) <= WORST_FIRST.index(other)
+
+
+def _cancelling(task: "asyncio.Task[object] | None") -> int:
+    """How often this task was cancelled."""
+    return 0 if task is None else task.cancelling()
 
 
 def _uncancel(task: "asyncio.Task[object] | None", times: int) -> None:

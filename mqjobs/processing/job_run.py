@@ -52,7 +52,6 @@ class JobRun:
         self._attempt.ran_a_job = True
         with self._services.runs.held(self._job.id, self._job.lease, self._attempt) as held:
             held.take_away = self._take_away
-            began_with = _cancelling()
             try:
                 with held.code():
                     await self._stop_unless_trusted(held)
@@ -64,7 +63,7 @@ class JobRun:
                 raise
             except BaseException as error:
                 await self._finish_raised(held.stop_reason, error)
-                if held.stop_reason is StopReason.INTERRUPTED and _cancelling() == began_with:
+                if held.was_interrupted_alone:
                     return None
                 raise
             status = await self._finish(Returned(value))
@@ -197,12 +196,6 @@ def _outcome_of(reason: StopReason) -> Outcome:
             return GivenBack()
         case _:
             assert_never(reason)
-
-
-def _cancelling() -> int:
-    """How often this task was cancelled by others."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _wish(outcome: Outcome) -> str:

@@ -73,10 +73,13 @@ class Execution:
         self._producer = producer
         self._database = database
         self._middleware = [*middleware, limit_time]
-        self._handlings: dict[tuple[UUID, str | None], Handling] = {}
+        self._handlings: dict[int, Handling] = {}
+        self._first: dict[tuple[UUID, str | None], Handling] = {}
+        self.is_stopping = False
 
     def stop(self) -> int:
-        """All code that runs gets cancelled, its work given back; how many attempts that were."""
+        """All code that runs gets cancelled, its work given back, and no other begins; how many attempts that were."""
+        self.is_stopping = True
         attempts = self._attempts()
         for attempt in attempts:
             attempt.stop(StopReason.SHUTDOWN)
@@ -137,16 +140,18 @@ class Execution:
     async def execute(self, delivery: Delivery, inbox: Inbox) -> None:
         """Act on the delivery and settle it. What it came to is written before it is acknowledged."""
         handling = Handling(self._services, delivery, inbox)
-        other = self._handlings.get(handling.key)
+        other = self._first.get(handling.key)
         if other is not None and (delivery.redelivered or other.is_held):
             await self._see_through(handling, self._wait_for_the_other)
             return
-        self._handlings[handling.key] = handling
+        self._handlings[id(handling)] = handling
+        self._first.setdefault(handling.key, handling)
         try:
             await self._see_through(handling, self._act)
         finally:
-            if self._handlings.get(handling.key) is handling:
-                del self._handlings[handling.key]
+            del self._handlings[id(handling)]
+            if self._first.get(handling.key) is handling:
+                del self._first[handling.key]
 
     async def _see_through(
         self, handling: Handling, act: Callable[[Handling], Awaitable[Fate]]
@@ -182,6 +187,8 @@ class Execution:
             return readable
         if handling.redelivered or envelope.crashes:
             await handling.hold()
+        if self.is_stopping:
+            return GiveBack()
         return await self._attempt(readable, handling)
 
     def _read(self, envelope: Envelope) -> _Readable | Bury:

@@ -405,19 +405,17 @@ async def test_a_timeout_that_finds_the_outcome_being_written_waits_for_it(desk:
     assert (await desk.parked())["job_id"] == child.id
 
 
-async def test_a_cancellation_of_the_task_itself_passes_on_and_nothing_is_settled(
-    desk: Desk,
-) -> None:
+async def test_what_is_stopped_and_cancelled_besides_is_given_back(desk: Desk) -> None:
+    """As by a consumer that is at its end."""
     desk.processes(Note, waiting_for_ever)
-    delivery = await desk.delivered(a_note())
+    execution, delivery = desk.execution(), await desk.delivered(a_note())
 
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(desk.execution().execute(delivery, desk.inbox))
+        task = group.create_task(execution.execute(delivery, desk.inbox))
         await eventually(lambda: desk.seen)
+        execution.stop()
         task.cancel()
 
-    assert task.cancelled()
-    desk.inbox.give_back(delivery)
     assert (await desk.next_delivery()).envelope.id == delivery.envelope.id
 
 
@@ -445,6 +443,26 @@ async def test_a_message_that_comes_again_while_it_is_in_process_here_is_parked_
         delivery.envelope.id
     ]
     assert desk.around.services.tally.counts()[Count.DUPLICATES, ""] == 1
+
+
+async def test_an_attempt_is_stopped_also_where_its_message_came_once_more_meanwhile(
+    desk: Desk,
+) -> None:
+    """A relay that died had published it twice: nothing says so of the second one."""
+    desk.processes(Note, waiting_for_ever)
+    execution, delivery = desk.execution(), await desk.delivered(a_note())
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(execution.execute(delivery, desk.inbox))
+        await eventually(lambda: len(desk.seen) == 1)
+        second = group.create_task(execution.execute(delivery, desk.inbox))
+        await eventually(lambda: len(desk.seen) == 2)
+        both = execution.running
+        desk.seen[1][1].attempt.stop(StopReason.SHUTDOWN)
+        await asyncio.wait([second])
+        stopped = execution.stop()
+        await asyncio.wait([first])
+
+    assert (both, stopped) == (2, 1)
 
 
 async def test_middleware_sees_the_attempt_and_its_errors_are_the_attempts(desk: Desk) -> None:
