@@ -1,15 +1,17 @@
 """The consumer: takes deliveries, starts an attempt for each, and leaves when all have ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
 from mqjobs.model.status import JobStatus
 from mqjobs.processing.services import Services
+from mqjobs.runtime.every import ended_before
 from mqjobs.runtime.execution import Execution
 from mqjobs.runtime.heartbeat import Heartbeat
 from mqjobs.runtime.limits import Limits
@@ -80,9 +82,10 @@ class Consumer:
         goes on whatever it is told keeps this from returning, for as long as it goes on: `abandoned` is set when
         nothing but such code is left and all it had is given back. A process may then end.
         """
-        await self.heartbeat.begin()
         over = asyncio.Event()
         try:
+            if not await ended_before(stop, self.heartbeat.begin()):
+                return
             async with asyncio.TaskGroup() as beside:
                 services = self._start_services(beside, stop, over)
 
@@ -102,7 +105,8 @@ class Consumer:
     async def _consume(self, orders: _Orders, end: Callable[[], Awaitable[None]]) -> None:
         stop = orders.stop
         pauses = Pauses(self.services.store.pool, self.queues)
-        await pauses.look()
+        if not await ended_before(stop, pauses.look()):
+            return
         opened = self.transport.inbox(
             self.queues,
             prefetch=self.pace.prefetch,
@@ -128,27 +132,38 @@ class Consumer:
 
         A delivery is taken when there is a slot for it: until then it can go back, should its queue be paused.
         """
-        slots = asyncio.Semaphore(self.pace.concurrency)
         async with asyncio.TaskGroup() as attempts:
-            deliveries = inbox.deliveries()
-            while True:
-                self.services.runs.is_full = slots.locked()
-                await slots.acquire()
-                self.services.runs.is_full = False
-                delivery = await anext(deliveries, None)
-                if delivery is None:
-                    break
-                if stop.is_set():
-                    inbox.give_back(delivery)
-                    slots.release()
-                    continue
-                self.limits.begin_one(stop)
-                attempt = attempts.create_task(self._execute(delivery, inbox))
-                attempt.add_done_callback(lambda _: slots.release())
+            with self._giving_back():
+                await self._begin_attempts(attempts, inbox, stop)
+
+    async def _begin_attempts(
+        self, attempts: asyncio.TaskGroup, inbox: Inbox, stop: asyncio.Event
+    ) -> None:
+        slots = asyncio.Semaphore(self.pace.concurrency)
+        deliveries = inbox.deliveries()
+        while True:
+            self.services.runs.is_full = slots.locked()
+            await slots.acquire()
+            self.services.runs.is_full = False
+            delivery = await anext(deliveries, None)
+            if delivery is None:
+                break
+            if stop.is_set():
+                inbox.give_back(delivery)
+                slots.release()
+                continue
+            self.limits.begin_one(stop)
+            attempt = attempts.create_task(self._execute(delivery, inbox))
+            attempt.add_done_callback(lambda _: slots.release())
 
     async def _execute(self, delivery: Delivery, inbox: Inbox) -> None:
         with self._giving_back():
-            await self.execution.execute(delivery, inbox)
+            try:
+                await self.execution.execute(delivery, inbox)
+            except asyncio.CancelledError as error:
+                if self.execution.is_stopping:
+                    raise
+                raise RuntimeError("an attempt was cancelled while the consumer went on") from error
 
     @contextmanager
     def _giving_back(self) -> Iterator[None]:
@@ -215,7 +230,8 @@ class Consumer:
             ),
         }
         return [
-            beside.create_task(service, name=f"mqjobs {name}") for name, service in services.items()
+            beside.create_task(_missed(name, service, stop, over), name=f"mqjobs {name}")
+            for name, service in services.items()
         ]
 
     def _resending(self) -> Resending:
@@ -230,6 +246,20 @@ class Consumer:
                 await self.heartbeat.end()
         except Exception as error:  # it is dead to the others soon without it
             log.warning("goodbye_failed", error=str(error) or type(error).__name__)
+
+
+async def _missed(
+    name: str, service: Coroutine[Any, Any, None], stop: asyncio.Event, over: asyncio.Event
+) -> None:
+    """A group of tasks takes no notice of one that returns, or that a driver cancels: nobody would beat or relay."""
+    try:
+        await service
+    except asyncio.CancelledError as error:
+        if over.is_set():
+            raise
+        raise RuntimeError(f"the {name} was cancelled while the consumer went on") from error
+    if not (over.is_set() or stop.is_set()):
+        raise RuntimeError(f"the {name} ended while the consumer went on")
 
 
 async def _ends(

@@ -1,8 +1,9 @@
 """The one shape of a timed loop: `async for _ in every(interval, stop)`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
+from typing import Any
 
 
 async def every(
@@ -14,6 +15,16 @@ async def every(
             wake.clear()
         yield
         await first_of(interval, stop, *([wake] if wake else []))
+
+
+async def ended_before(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether the work has come to its end before the event was set; if not, it is cancelled."""
+    async with asyncio.TaskGroup() as group:
+        task, wait = group.create_task(work), group.create_task(event.wait())
+        await asyncio.wait([task, wait], return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        wait.cancel()
+    return not task.cancelled()
 
 
 async def first_of(at_most: timedelta, *events: asyncio.Event) -> None:

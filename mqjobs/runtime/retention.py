@@ -28,7 +28,7 @@ async def run_retention(
 ) -> None:
     """Look after each interval until stopped, one of all consumers at a time. Dead letters stay, however old."""
     if not kept_for:
-        return
+        await stop.wait()
     async for _ in every(interval, stop):
         await patiently("the retention", lambda: _sweep(store, stop, interval, kept_for))
 

@@ -13,10 +13,13 @@ from mqjobs.model.message import Message
 from mqjobs.model.result import Result
 from mqjobs.model.status import JobStatus
 from mqjobs.processing.context import Context
+from mqjobs.processing.job_runner import JobRunner
+from mqjobs.processing.running_job import RunningJob
 from mqjobs.runtime import consumer as consumer_module
 from mqjobs.runtime.consumer import Consumer
 from mqjobs.store.database import Pool
 from mqjobs.transport import postgres_inbox
+from mqjobs.transport.background import first_failure
 from tests.support.consuming import Running, Stage
 from tests.support.processors import Gate, Hearing, acting, unique
 from tests.support.surroundings import through
@@ -180,6 +183,93 @@ async def is_known(stage: Stage, consumer: Consumer) -> bool:
         )
     finally:
         await connection.close()
+
+
+async def code_with_a_task_that_failed() -> None:
+    """As authors write it: the group fails, and they handle that."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(failing())
+    except* ValueError:
+        pass
+
+
+async def failing() -> None:
+    raise ValueError("no")
+
+
+async def test_the_end_of_one_attempt_stops_no_other_also_where_a_task_of_its_own_had_failed_before(
+    stage: Stage, gate: Gate
+) -> None:
+    """Python 3.11 counts the failure of such a task as a cancellation of its owner, for good."""
+
+    async def interrupted(runner: JobRunner, job: RunningJob) -> bool:
+        await code_with_a_task_that_failed()
+        return await gate(runner, job)
+
+    async with stage.running(unique(interrupted), waiting_at(gate), grace=60) as mq:
+        root_id = await mq.start(Work())
+        await mq.send(Note())
+        await gate.reached(2)
+        await mq.app.jobs.interrupt(root_id)
+        await mq.attempts(1)
+        await eventually(lambda: nothing_of(mq, "tests.work"), what="the acknowledgement")
+
+        assert (await mq.child(root_id, "work")).status is JobStatus.CANCELLED
+        assert (gate.stopped, gate.waiting) == (1, 1)
+        gate.open()
+        await mq.attempts(2)
+
+
+async def test_code_that_ends_as_if_it_had_been_cancelled_stops_no_other(
+    stage: Stage, gate: Gate
+) -> None:
+    async def act(message: Message[Any], context: Context) -> Result:
+        await code_with_a_task_that_failed()
+        raise asyncio.CancelledError
+
+    async with stage.running(unique(gate), acting(act), grace=60) as mq:
+        await mq.start(Work())
+        await gate.reached()
+        await mq.send(Note())
+        await eventually(mq.app.dead.list, what="the dead letter")
+
+        assert (gate.stopped, gate.waiting) == (0, 1)
+        gate.open()
+        await mq.attempts(2)
+
+
+async def nothing_of(mq: Running, topic: str) -> bool:
+    found = await mq.fetchval("SELECT count(*) FROM mqjobs.message WHERE topic = $1", topic)
+    return bool(found == 0)
+
+
+async def test_a_service_that_ends_without_a_word_is_missed_and_the_consumer_ends_with_it(
+    stage: Stage, gate: Gate
+) -> None:
+    """A group of tasks takes no notice of one that a driver has cancelled."""
+    app = stage.app(unique(gate))
+    async with app.open() as opened:
+        await opened.producer.send(Work())
+        async with opening.consumer(app.settings, app.registry, ()) as consumer:
+            with pytest.raises(RuntimeError, match="relay"):
+                await ends_with_its_relay(consumer, gate)
+
+    assert gate.stopped == 1
+
+
+async def ends_with_its_relay(consumer: Consumer, gate: Gate) -> None:
+    stop = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(consumer.run(stop))
+            await gate.reached()
+            [relay] = [each for each in asyncio.all_tasks() if each.get_name() == "mqjobs relay"]
+            relay.cancel()
+            await asyncio.wait([running], timeout=10)
+            stop.set()
+    except ExceptionGroup as failures:
+        raise first_failure(failures) from None
 
 
 async def test_a_consumer_is_forgotten_when_it_has_ended(stage: Stage) -> None:

@@ -125,6 +125,8 @@ async def test_of_all_consumers_one_does_it_and_nobody_beside_somebody_else(
 async def test_where_everything_is_kept_for_ever_nobody_looks(around: Surroundings) -> None:
     root_id = await ended(around, "old", JobStatus.SUCCESS, 9000 * DAY)
 
-    await run_retention(around.services.store, asyncio.Event(), interval=OFTEN, kept_for={})
+    stop = asyncio.Event()
+    stop.set()
+    await run_retention(around.services.store, stop, interval=OFTEN, kept_for={})
 
     assert await roots(around) == [root_id]
