@@ -19,7 +19,7 @@ from mqjobs.store.claims import Answer, Claim, Granted, claim_children
 from mqjobs.store.database import Connection, Pool
 from mqjobs.store.finishes import FinishedRun, finish_children
 from mqjobs.store.group_commit import GroupCommit
-from mqjobs.store.locks import bound_waits, locked_children
+from mqjobs.store.locks import bounded_transaction, locked_children
 from mqjobs.store.messages import DeadLetter, insert_dead_letters, insert_messages
 from mqjobs.store.outages import patiently
 from mqjobs.store.roots import NameTaken, NewRoot, RootFound
@@ -30,8 +30,7 @@ AnswerT = TypeVar("AnswerT")
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """A connection of the pool in a transaction that waits for no lock for long, committed at the end of the block."""
-    async with pool.acquire() as connection, connection.transaction():
-        await bound_waits(connection)
+    async with pool.acquire() as connection, bounded_transaction(connection):
         yield connection
 
 

@@ -1,6 +1,7 @@
 """Locks: how long we wait for rows that another has in hand, and whose those are."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from mqjobs.store.database import Connection
 from mqjobs.store.statements import statements
@@ -8,12 +9,21 @@ from mqjobs.store.statements import statements
 SQL = statements("locks")
 
 
-async def bound_waits(connection: Connection) -> None:
-    """A statement that waits for a lock for longer than a second fails, until the transaction ends.
+@asynccontextmanager
+async def bounded_transaction(connection: Connection) -> AsyncIterator[None]:
+    """A transaction, committed at the end of the block, in which a statement fails that waits for a lock for a second.
 
     Should we be gone before it ends, the server ends it a little later, and sets free what it has locked.
     """
-    await connection.execute(SQL["bound_waits"])
+    try:
+        # Begun and bounded in one go, which the driver's transactions cannot: one round trip less, of six for a claim.
+        await connection.execute(SQL["begin"])
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
 
 
 async def locked_children(connection: Connection, ids: Sequence[int]) -> set[int]:

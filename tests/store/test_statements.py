@@ -12,7 +12,7 @@ from mqjobs.store.database import open_pool
 from mqjobs.store.statements import statements, subjects
 
 STORE = Path(str(files("mqjobs.store")))
-SEVERAL_IN_ONE = {("migrations", "prepare"), ("locks", "bound_waits")}
+SEVERAL_IN_ONE = {("migrations", "prepare"), ("locks", "begin")}
 
 
 async def test_every_statement_can_be_prepared_on_the_migrated_schema(database_url: str) -> None:

@@ -1,5 +1,6 @@
--- name: bound_waits
+-- name: begin
 -- Nobody waits for ever: we for rows that another holds, nor others for rows of one of us who is gone.
+BEGIN;
 SET LOCAL lock_timeout = '1s';
 SET LOCAL idle_in_transaction_session_timeout = '30s'
 
