@@ -156,7 +156,7 @@ GUARDS = (
     Guard(
         "outbox: a job and its message in one transaction",
         "mqjobs/store/job_store.py",
-        "async with pool.acquire() as connection, connection.transaction():",
+        "async with pool.acquire() as connection, bounded_transaction(connection):",
         "async with pool.acquire() as connection:",
         ("test_births.py::test_a_message_that_cannot_be_written_leaves_no_root_behind",),
     ),
