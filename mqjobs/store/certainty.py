@@ -4,7 +4,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
+import asyncpg
+
 from mqjobs.store.database import Connection, Pool
+from mqjobs.store.locks import bounded_transaction
 from mqjobs.store.outages import patiently
 from mqjobs.store.statements import statements
 
@@ -34,7 +37,7 @@ async def once_for_all(
                 if await _was_committed(connection, transaction_id):
                     return answer
                 unsure.pop()
-            async with connection.transaction():
+            async with bounded_transaction(connection):
                 answer = await act(connection)
                 transaction_id = await connection.fetchval(SQL["transaction_id"])
                 if transaction_id is not None:
@@ -45,7 +48,12 @@ async def once_for_all(
 
 
 async def _was_committed(connection: Connection, transaction_id: str) -> bool:
-    status = await connection.fetchval(SQL["what_became_of"], transaction_id)
+    try:
+        status = await connection.fetchval(SQL["what_became_of"], transaction_id)
+    except (
+        asyncpg.InvalidParameterValueError
+    ):  # a number that a standby, in power now, has not come to
+        return False
     if status == "in progress":
         raise ConnectionError(f"transaction {transaction_id} has not ended yet")
     return bool(status == "committed")

@@ -1,11 +1,13 @@
 """Transactions that are done once, whatever becomes of the answer to their commit."""
 
+import asyncio
 from datetime import timedelta
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
-from mqjobs.store.certainty import once_for_all
+from mqjobs.store.certainty import _was_committed, once_for_all
 from mqjobs.store.database import Connection, open_pool
 from tests.faults.answers import is_commit, split_postgres
 from tests.support.surroundings import through
@@ -68,6 +70,32 @@ async def test_an_error_of_the_act_comes_out_and_nothing_is_written(database_url
             await once_for_all(pool, "a note", fail)
 
         assert await pool.fetchval("SELECT count(*) FROM mqjobs.binding") == 0
+
+
+async def test_a_transaction_that_the_server_in_power_has_never_heard_of_is_done_again(
+    database_url: str,
+) -> None:
+    """As after a failover to a standby that had not heard of it."""
+    async with open_pool(database_url, size=1) as pool, pool.acquire() as connection:
+        assert not await _was_committed(connection, str(2**40))
+
+
+async def test_rows_in_anothers_hand_are_waited_for_and_are_no_outage(database_url: str) -> None:
+    async with open_pool(database_url, size=2, held_at_most=timedelta(seconds=4)) as pool:
+        other = await asyncpg.connect(database_url)
+        with capture_logs() as lines:
+            async with asyncio.TaskGroup() as group, other.transaction():
+                await other.execute("LOCK TABLE mqjobs.binding")
+                writing = group.create_task(once_for_all(pool, "a note", note))
+                await asyncio.wait([writing], timeout=6)
+        await other.close()
+
+    assert [line["event"] for line in lines] == []
+    assert writing.result()
+
+
+async def note(connection: Connection) -> str:
+    return await connection.execute("INSERT INTO mqjobs.binding VALUES ('a', gen_random_uuid())")
 
 
 def lose_one_commit(wire: Wire) -> None:
