@@ -172,6 +172,30 @@ async def test_a_consumer_that_is_told_to_stop_while_the_database_is_away_ends_a
                     stop.set()
 
 
+async def test_a_consumer_that_is_told_to_stop_before_it_could_begin_ends_although_the_database_is_away(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (consumer_module, opening):
+        monkeypatch.setattr(module, "LAST_WRITES", timedelta(seconds=0.2))
+    async with Wire.to(stage.database_url) as wire:
+        far = Stage(through(wire, stage.database_url)).app(Hearing())
+        stop = asyncio.Event()
+        async with (
+            asyncio.timeout(15),
+            opening.consumer(far.settings, far.registry, ()) as consumer,
+        ):
+            wire.tear()
+            with capture_logs() as lines:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(consumer.run(stop))
+                    await eventually(
+                        lambda: any(line["event"] == "database_away" for line in lines)
+                    )
+                    stop.set()
+
+        assert not consumer.consuming.is_set()
+
+
 async def is_known(stage: Stage, consumer: Consumer) -> bool:
     connection = await asyncpg.connect(stage.database_url)
     try:

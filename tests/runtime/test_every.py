@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from mqjobs.runtime.every import every, first_of
+from mqjobs.runtime.every import ended_before, every, first_of
 
 SOON = timedelta(milliseconds=1)
 NEVER = timedelta(hours=1)
@@ -112,3 +112,12 @@ async def cancelled(waiting: Coroutine[object, object, None]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(0.01):
             await waiting
+
+
+async def test_work_is_ended_by_the_event_that_it_was_to_be_over_before() -> None:
+    event = asyncio.Event()
+
+    assert await ended_before(event, asyncio.sleep(0))
+    event.set()
+    async with asyncio.timeout(10):
+        assert not await ended_before(event, asyncio.sleep(3600))

@@ -254,6 +254,26 @@ async def test_a_flush_that_answers_too_few_ends_the_work_loudly() -> None:
     assert failed.group_contains(ValueError)
 
 
+async def test_a_flush_that_a_driver_cancels_ends_the_work_loudly() -> None:
+    """Or all would wait for answers that nobody gives."""
+
+    async def cancelled(requests: Sequence[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    commit = GroupCommit[int, int]("squares", cancelled)
+    with pytest.raises(ExceptionGroup) as caught:
+        await both(commit)
+
+    assert caught.value.subgroup(RuntimeError) is not None
+
+
+async def both(commit: GroupCommit[int, int]) -> None:
+    """It runs, and somebody calls."""
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(commit.run())
+        await commit(1)
+
+
 async def test_those_whose_rows_are_locked_wait_alone_until_they_are_free() -> None:
     flushes = Flushes()
     flushes.locked = {2, 4}

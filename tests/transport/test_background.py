@@ -63,3 +63,14 @@ async def test_cancelling_the_block_cancels_the_work() -> None:
         async with asyncio.timeout(0.05):
             await run()
     assert ended.is_set()
+
+
+async def test_work_that_is_cancelled_by_another_is_missed_and_the_block_ends_with_it() -> None:
+    """A driver does that to what waits on a connection that is gone; a group of tasks says nothing of it."""
+
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="cancelled while it was needed"):
+        async with asyncio.timeout(10), in_background(work()):
+            await asyncio.Event().wait()
