@@ -47,7 +47,8 @@ class Child:
         """Take note of what it says of itself, until it says nothing more."""
         with suppress(OSError):
             async for line in self._reader:
-                self._note(json.loads(line))
+                if line.endswith(b"\n"):  # else it was killed in the middle of a word
+                    self._note(json.loads(line))
 
     def _note(self, said: Mapping[str, Any]) -> None:
         if "consumer_id" in said:
@@ -105,5 +106,12 @@ async def start_child(number: int, words: Sequence[str], flags: Mapping[str, Any
 def how_it_ended(code: int) -> str:
     """An exit code in words."""
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"killed by {_name_of(-code)}"
     return f"exit code {code}"
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those for real time
+        return f"signal {number}"
