@@ -83,7 +83,7 @@ async def patiently(
     Raises DatabaseUnavailable once `patience` is over (None: never), Forbidden, and whatever else `act` raises at once.
     """
     waiting = _Waiting(what, patience)
-    outage = database_outage()
+    outage, cancelled_before = database_outage(), _cancelling()
     token = this_try.set(waiting.current)
     try:
         while True:
@@ -96,6 +96,8 @@ async def patiently(
                     ) from error
                 if not is_outage(error):
                     raise
+                if _cancelling() > cancelled_before:  # and the driver found the server gone on its way out
+                    raise asyncio.CancelledError from error
                 waiting.has_met(error)
             else:
                 outage.end(waiting)
@@ -104,6 +106,12 @@ async def patiently(
     finally:
         outage.leave(waiting)
         this_try.reset(token)
+
+
+def _cancelling() -> int:
+    """How often this task was cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 class _Waiting:

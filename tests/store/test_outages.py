@@ -10,9 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from mqjobs.model.errors import DatabaseUnavailable
-from mqjobs.store.database import this_try
+from mqjobs.store.database import open_pool, this_try
+from mqjobs.store.job_store import transaction
 from mqjobs.store.outages import database_outage, patiently
+from tests.support.surroundings import through
 from tests.support.waiting import eventually
+from tests.support.wire import Wire
 
 
 def failing(*errors: Exception) -> Callable[[], Awaitable[str]]:
@@ -125,3 +128,32 @@ async def test_patience_with_what_others_have_locked_says_so() -> None:
 async def test_an_error_that_is_no_outage_comes_out_at_once() -> None:
     with pytest.raises(ValueError, match="wrong"):
         await patiently("a note", failing(ValueError("wrong")))
+
+
+async def test_who_is_cancelled_while_the_server_is_silent_waits_no_longer(
+    database_url: str,
+) -> None:
+    """The driver rolls back first, finds the connection gone, and tells of that instead of the cancellation."""
+    tries = list[int]()
+    async with Wire.to(database_url) as wire:
+        url = f"{through(wire, database_url)}?sslmode=disable"
+        async with open_pool(url, size=1, held_at_most=timedelta(seconds=1)) as pool:
+
+            async def ask() -> None:
+                tries.append(1)
+                async with transaction(pool) as connection:
+                    wire.is_silent = True
+                    await connection.execute("SELECT 1")
+
+            async with asyncio.TaskGroup() as group:
+                waiting = group.create_task(patiently("a question", ask))
+                await eventually(lambda: wire.is_silent)
+                await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait([waiting], timeout=8)
+                has_ended = waiting.done()
+                wire.mend()
+                waiting.cancel()
+
+    assert has_ended
+    assert tries == [1]
