@@ -10,6 +10,7 @@ MqjobsError
 │   ├── InvalidMessage        a body, header, size or option breaks a rule; nothing was sent
 │   ├── UnknownTopic          no topic class has that name
 │   └── Unroutable            no queue takes that topic, or the queue is not there
+├── Forbidden                 the role that we have in the database may not do that; nothing was done
 └── JobError
     ├── InvalidJobName        empty, over 255 characters, or with a NUL
     ├── UnknownJob            no job has that id

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from mqjobs.model.errors import ConfigurationError, DatabaseUnavailable
+from mqjobs.model.errors import ConfigurationError, DatabaseUnavailable, Forbidden
 from mqjobs.store.certificates import certificate_fault, require_files
 
 log = structlog.get_logger(__name__)
@@ -69,6 +69,11 @@ def is_contention(error: BaseException) -> bool:
 def is_forbidden(error: BaseException) -> bool:
     """Whether this role of the database may not do that."""
     return isinstance(error, asyncpg.InsufficientPrivilegeError)
+
+
+def forbidden(error: BaseException) -> Forbidden:
+    """What to tell of an error that `is_forbidden`."""
+    return Forbidden(f"PostgreSQL says {error}; see mqjobs migrate --roles")
 
 
 def is_outage(error: BaseException) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from mqjobs.model.errors import Forbidden, SchemaMismatch
-from mqjobs.store.database import Connection, is_forbidden
+from mqjobs.model.errors import SchemaMismatch
+from mqjobs.store.database import Connection, forbidden, is_forbidden
 from mqjobs.store.statements import statements
 
 SQL = statements("migrations")
@@ -102,7 +102,7 @@ async def check(connection: Connection) -> None:
         missing = await pending(connection)
     except Exception as error:
         if is_forbidden(error):
-            raise Forbidden(f"PostgreSQL says {error}; see mqjobs migrate --roles") from error
+            raise forbidden(error) from error
         raise
     if missing:
         raise SchemaMismatch(

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from mqjobs.model.errors import DatabaseUnavailable, Forbidden
-from mqjobs.store.database import Try, is_contention, is_forbidden, is_outage, this_try
+from mqjobs.store.database import Try, forbidden, is_contention, is_forbidden, is_outage, this_try
 
 log = structlog.get_logger(__name__)
 
@@ -91,9 +91,7 @@ async def patiently(
                 answer = await act()
             except Exception as error:
                 if is_forbidden(error):
-                    raise Forbidden(
-                        f"{what}: PostgreSQL says {error}; see mqjobs migrate --roles"
-                    ) from error
+                    raise Forbidden(f"{what}: {forbidden(error)}") from error
                 if not is_outage(error):
                     raise
                 if _cancelling() > cancelled_before:  # and the driver found the server gone on its way out

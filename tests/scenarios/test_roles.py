@@ -32,6 +32,25 @@ from tests.support.stored_jobs import connected
 from tests.support.topics import HastyPiece, Note, Piece, Unbound, Work
 from tests.support.waiting import eventually
 
+SHOP = """
+from mqjobs import App, Processor, Result, Topic
+
+
+class Price(Topic, name="shop.price"):
+    pass
+
+
+class PriceProcessor(Processor):
+    topics = (Price,)
+
+    async def process(self, message, context):
+        return Result.ACK
+
+
+app = App()
+app.subscribe(PriceProcessor())
+"""
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -267,6 +286,30 @@ async def test_who_has_no_role_is_told_so(roles: Roles, tmp_path: Path) -> None:
         with pytest.raises(Forbidden):
             async with sender(url):
                 pass
+
+
+async def test_a_daemon_and_a_migration_in_a_producers_name_end_with_one_message(
+    roles: Roles, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(SHOP, "utf-8")
+    async with roles.user("mqjobs_producer") as url:
+        shell = Shell(tmp_path, {"MQJOBS_DATABASE_URL": url, "MQJOBS_APP": "shop:app"})
+        for words in (["consume"], ["relay"], ["migrate"]):
+            ran = await shell(*words)
+            assert (ran.code, ran.out) == (1, ""), words
+            assert "permission denied for" in ran.err.splitlines()[-1]
+            assert ran.err.endswith("; see mqjobs migrate --roles\n")
+            assert "Traceback" not in ran.err
+
+
+async def test_the_doctor_examines_in_a_producers_name_what_that_may_see(
+    roles: Roles, tmp_path: Path
+) -> None:
+    async with roles.user("mqjobs_producer") as url:
+        ran = await Shell(tmp_path, {"MQJOBS_DATABASE_URL": url})("doctor")
+    assert (ran.code, ran.err) == (0, "")
+    assert "consumers" in ran.out
+    assert "not checked: PostgreSQL says permission denied for table consumer" in ran.out
 
 
 async def test_the_script_is_shown_by_the_command(tmp_path: Path) -> None:

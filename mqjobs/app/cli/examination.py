@@ -10,7 +10,7 @@ from mqjobs.model.errors import MqjobsError
 from mqjobs.model.message import Binding
 from mqjobs.processing.registry import Registry
 from mqjobs.store import job_reports, migrations
-from mqjobs.store.database import Connection, Pool, without_password
+from mqjobs.store.database import Connection, Pool, forbidden, is_forbidden, without_password
 from mqjobs.store.messages import bindings
 from mqjobs.transport.rabbitmq import open_rabbitmq
 from mqjobs.transport.seam import Transport
@@ -89,9 +89,14 @@ class Examination:
             )
 
     async def _examine_consumers(self, connection: Connection) -> None:
-        alive = [
-            one for one in await job_reports.consumers(connection, jobs_each=0) if one.is_alive
-        ]
+        try:
+            known = await job_reports.consumers(connection, jobs_each=0)
+        except Exception as error:
+            if not is_forbidden(error):
+                raise
+            self._findings.open("consumers", f"not checked: {forbidden(error)}")
+            return
+        alive = [one for one in known if one.is_alive]
         consumed = {queue for one in alive for queue in one.queues}
         idle = [queue for queue in self._registry.queues() if queue not in consumed]
         if idle:

@@ -18,6 +18,7 @@ from mqjobs.model.errors import (
     SchemaMismatch,
     UnknownTopic,
 )
+from mqjobs.store.database import forbidden, is_forbidden
 
 EXITS: tuple[tuple[type[MqjobsError], Exit], ...] = (
     (SchemaMismatch, Exit.DATABASE),
@@ -53,7 +54,7 @@ class FailingGroup(click.Group):
         except (KeyboardInterrupt, asyncio.CancelledError):
             click.echo("stopped at once", err=True)
             sys.exit(Exit.STOPPED)
-        except (MqjobsError, BaseExceptionGroup) as error:
+        except (Exception, BaseExceptionGroup) as error:
             known = next(_known_in(error), None)
             if known is None:
                 raise
@@ -66,3 +67,5 @@ def _known_in(error: BaseException) -> Iterator[MqjobsError]:
     elif isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from _known_in(each)
+    elif is_forbidden(error):
+        yield forbidden(error)
