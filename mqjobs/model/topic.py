@@ -66,7 +66,7 @@ class Topic(BaseModel):
         _check_name(cls.__qualname__, "topic", name)
         cls.__topic__ = TopicDefinition(
             name=name,
-            description=inspect.getdoc(cls) or "",
+            description=inspect.cleandoc(cls.__doc__ or ""),
             priority=_checked_priority(cls.__qualname__, priority),
             queue=checked_queue(cls.__qualname__, queue),
             retry=retry,

@@ -56,6 +56,13 @@ def test_what_a_topic_does_not_say_is_plain() -> None:
     assert definition.timeout is None
 
 
+def test_a_topic_without_a_docstring_has_no_description() -> None:
+    class Silent(Topic, name="tests.silent"):
+        pass
+
+    assert definition_of(Silent).description == ""
+
+
 def test_a_topic_says_everything_in_its_head() -> None:
     definition = definition_of(Detailed)
 
