@@ -7,6 +7,10 @@ LONGEST = 1000
 
 _GROUP = "  + Exception Group Traceback"
 _FRAME = '  File "'
+_BETWEEN = (
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+)
 _ERROR_IN_GROUP = re.compile(r" +\| (?!Traceback |File )(\S.*)")
 _COUNT = re.compile(r"\(\d+ sub-exceptions?\)$")
 
@@ -23,13 +27,14 @@ def what_went_wrong(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
-def _last(lines: Sequence[str], beginning: str) -> int:
+def _last(lines: Sequence[str], beginning: str | tuple[str, ...]) -> int:
     """The number of the last line that begins so; -1 where none does."""
     return max((at for at, line in enumerate(lines) if line.startswith(beginning)), default=-1)
 
 
 def _of_one(lines: Sequence[str]) -> Sequence[str]:
-    """What follows on the code of the last frame, which is indented."""
+    """What follows on the code of the last frame, which is indented; of errors without a frame, the last."""
+    lines = lines[_last(lines, _BETWEEN) + 1 :]
     begins = next((at for at, line in enumerate(lines) if line[:1].strip()), 0)
     return lines[begins:]
 

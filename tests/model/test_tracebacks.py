@@ -83,6 +83,16 @@ def test_of_another_text_it_is_all_of_it(text: str, line: str) -> None:
     assert what_went_wrong(text).startswith(line)
 
 
+def test_of_an_error_that_was_never_raised_it_is_the_error_and_not_its_cause() -> None:
+    late = TimeoutError("it took too long")
+    try:
+        fail_with(KeyError("slow"))()
+    except KeyError as error:
+        late.__cause__ = error
+    text = "".join(traceback.format_exception(late))
+    assert what_went_wrong(text) == "TimeoutError: it took too long"
+
+
 def test_what_is_very_long_is_cut() -> None:
     found = what_went_wrong(f"ValueError: {'x' * LONGEST}")
 
