@@ -96,8 +96,14 @@ def _cut(request: socket.socket) -> None:
 
 class _Request(BaseHTTPRequestHandler):
     server: _Server
-    server_version = "mqjobs"
-    sys_version = ""
+    error_content_type = "text/plain"
+    error_message_format = "%(message)s\n"
+
+    def version_string(self) -> str:
+        return "mqjobs"
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_GET(self) -> None:
         way = self.server.ways.get(self.path.partition("?")[0])
@@ -112,8 +118,12 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Not on standard error, and only for those who want to know it all."""
         log.debug("health_asked", request=self.requestline, status=code)
+
+    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002  the library's name
+        log.debug("health_refused", why=format % args)

@@ -39,6 +39,29 @@ async def test_it_answers_at_three_paths_and_says_so_at_others(port: int) -> Non
     assert await ask(port, "/") == Asked(404, "there are /live, /ready and /metrics\n")
 
 
+async def test_a_head_is_asked_for_alone_and_other_methods_are_refused_without_a_word_in_the_log(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    head = await said(port, b"HEAD /live HTTP/1.0\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 200")
+    assert head.endswith(b"\r\n\r\n")
+    refused = await said(port, b"POST /live HTTP/1.0\r\n\r\n")
+    assert refused.startswith(b"HTTP/1.0 501")
+    assert refused.endswith(b"\r\n\r\nUnsupported method ('POST')\n")
+    assert capfd.readouterr().err == ""
+
+
+async def said(port: int, request: bytes) -> bytes:
+    """All that is answered to this request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
 async def test_it_answers_while_the_event_loop_is_held_up(port: int, health: Health) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
         line.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
