@@ -27,21 +27,22 @@ CONSUMING = (
 )
 
 
-@click.command()
+CODES_OF_CONSUME = (
+    "Exit codes: 0 drained, after a signal or at a limit; 1 failed; 2 wrong usage or configuration; "
+    "3 no broker, 4 no database or not its schema, within the connect timeout; 130 stopped at once."
+)
+
+
+@click.command(epilog=CODES_OF_CONSUME)
 @click.argument("queues", nargs=-1, metavar="[QUEUE]...")
 @with_flags(*SERVERS, *CONSUMING)
 def consume(queues: Sequence[str], **flags: Any) -> None:
-    r"""Consume messages: run the app's processors on them.
+    """Consume messages: run the app's processors on them.
 
     From these queues, or from every queue of the app.
 
     The first SIGTERM or SIGINT (Ctrl-C), and a limit that is reached, let running work end within the grace.
     The second signal ends it at once, and so does SIGQUIT.
-
-    \b
-    Exit codes: 0 drained, after a signal or at a limit; 1 failed; 2 wrong usage or
-    configuration; 3 no broker, 4 no database or not its schema, within the
-    connect timeout; 130 stopped at once.
     """
     link = link_of_child()
     setup = set_up(flags if link is None else link.flags, level="info")
@@ -49,7 +50,7 @@ def consume(queues: Sequence[str], **flags: Any) -> None:
     known = app.registry.queues()
     for queue in queues:
         if queue not in known:
-            raise ConfigurationError(f"no processor: {nearest('queue', queue, known)}")
+            raise ConfigurationError(nearest("queue", queue, known))
     if link is None and setup.settings.processes > 1:
         log.info("consuming", **banner(setup.settings, queues or known))
         sys.exit(asyncio.run(supervise(setup.settings, ["consume", *queues], flags)))

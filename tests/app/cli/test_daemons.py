@@ -42,7 +42,7 @@ async def test_a_second_signal_ends_a_consumer_at_once(shell: Shell, stored: Sto
 async def test_a_queue_that_no_processor_takes_from_is_refused(shell: Shell) -> None:
     ran = await shell("consume", "price")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "Error: no processor: there is no queue 'price'; did you mean prices?\n"
+    assert ran.err == "Error: there is no queue 'price'; did you mean prices?\n"
 
 
 async def test_a_relay_waits_for_a_database_that_goes_away_and_ends_all_the_same(

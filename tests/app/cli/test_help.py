@@ -35,6 +35,16 @@ def commands(
 ALL = list(commands(main, click.Context(main, info_name="mqjobs", auto_envvar_prefix="MQJOBS")))
 
 
+@pytest.mark.parametrize(
+    ("command", "context"), [each[1:] for each in ALL], ids=[each[0] for each in ALL]
+)
+def test_no_help_has_a_mark_of_its_own_making(
+    command: click.Command, context: click.Context
+) -> None:
+    assert "\\" not in command.get_help(context)
+    assert "\b" not in command.get_help(context)
+
+
 def test_these_are_the_commands() -> None:
     assert {name for name, _, _ in ALL} == COMMANDS
 
