@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None,
         repr=False,
-        description="PostgreSQL; unset: an embedded server with its data in data_dir.",
+        description="PostgreSQL; unset: an embedded server with its data in MQJOBS_DATA_DIR.",
     )
     broker_url: str | None = Field(
         None,

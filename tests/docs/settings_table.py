@@ -41,7 +41,7 @@ def _default(field: FieldInfo) -> str:
         case None | () | {}:
             return "–"
         case timedelta() as duration:
-            return f"`{duration.total_seconds():g}`"
+            return f"`{duration.total_seconds():.10g}`"
         case value:
             return f"`{value}`"
 
