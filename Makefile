@@ -12,7 +12,7 @@ MIDDLE ?=
 DEMO := $(BIN)/python -m consumers.demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types imports format guards bench torture services clean
+.PHONY: help demo test test-fast check lint types imports format guards bench profile torture services clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
