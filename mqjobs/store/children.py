@@ -135,7 +135,6 @@ async def report(
             f"the data of job {job_id} would have {row['data_bytes']} bytes, {max_bytes} are allowed: report less, or "
             "raise MQJOBS_MAX_MESSAGE_BYTES"
         )
-    await connection.execute(ROOTS["touch_roots"], [row["root_id"]], [False])
 
 
 async def hold_lease(connection: Connection, run: OwnRun) -> None:

@@ -10,7 +10,6 @@ from mqjobs.model.job import Job
 from mqjobs.model.status import JobStatus
 from mqjobs.store.database import Connection
 from mqjobs.store.job_rows import job_of
-from mqjobs.store.roots import SQL as ROOTS
 from mqjobs.store.roots import lock_roots_of
 from mqjobs.store.statements import statements
 
@@ -67,7 +66,6 @@ async def claim_children(
         crashes_allowed,
     )
     rows = {row["id"]: row for row in claimed}
-    await _touch_roots(connection, claimed)
     missing = [job_id for job_id in ids if job_id not in rows]
     if missing:
         rows |= {row["id"]: row for row in await connection.fetch(SQL["read_jobs"], missing)}
@@ -78,14 +76,6 @@ async def claim_children(
 async def _alive(connection: Connection, claims: Sequence[Claim]) -> set[UUID]:
     claimants = list({claim.consumer_id for claim in claims})
     return {row["id"] for row in await connection.fetch(SQL["live_consumers"], claimants)}
-
-
-async def _touch_roots(connection: Connection, claimed: Sequence[asyncpg.Record]) -> None:
-    if not claimed:
-        return
-    own = {row["root_id"] for row in claimed if row["is_own_child"]}
-    ids = sorted({row["root_id"] for row in claimed})
-    await connection.execute(ROOTS["touch_roots"], ids, [root_id in own for root_id in ids])
 
 
 def _answer(claim: Claim, row: asyncpg.Record | None, alive: Collection[UUID]) -> Answer:

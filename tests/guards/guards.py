@@ -65,8 +65,8 @@ GUARDS = (
     Guard(
         "lease: each claim has the next number",
         f"{SQL}/children.sql",
-        "       lease = job.lease + 1,\n       claim_id",
-        "       lease = greatest(job.lease, 1),\n       claim_id",
+        "lease = job.lease + 1,\n           claim_id",
+        "lease = greatest(job.lease, 1),\n           claim_id",
         (
             "test_claims.py::test_a_job_whose_consumer_is_dead_is_taken_over_under_the_next_lease",
             "test_claims.py::test_a_failed_redelivered_job_is_claimed_and_runs_under_the_next_lease",
@@ -89,8 +89,8 @@ GUARDS = (
     Guard(
         "lease: a report is its holder's",
         f"{SQL}/children.sql",
-        "WHERE id = $1 AND lease = $2 AND status = 'running'\nRETURNING root_id",
-        "WHERE id = $1 AND lease >= $2 AND status = 'running'\nRETURNING root_id",
+        "WHERE id = $1 AND lease = $2 AND status = 'running'\n    RETURNING root_id",
+        "WHERE id = $1 AND lease >= $2 AND status = 'running'\n    RETURNING root_id",
         ("test_races.py::test_an_older_run_can_write_nothing_while_a_newer_one_runs",),
     ),
     Guard(

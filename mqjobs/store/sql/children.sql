@@ -1,23 +1,34 @@
 -- name: claim_children
 -- New, or to be tried again, or left running by a consumer that is dead: to running, with the next lease number, in a
--- consumer that lives itself. What was interrupted, it or its root, is left to the reaper.
-UPDATE mqjobs.job AS job
-   SET status = 'running',
-       lease = job.lease + 1,
-       claim_id = wanted.claim_id,
-       consumer_id = wanted.consumer_id,
-       attempt = job.attempt + (job.status <> 'running')::integer,
-       crashes = job.crashes + (job.status = 'running')::integer,
-       started_at = clock_timestamp()
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS wanted(id, claim_id, consumer_id)
- WHERE job.id = wanted.id AND job.root_id IS NOT NULL AND mqjobs.is_alive(wanted.consumer_id)
-   AND (job.status IN ('new', 'failed_redelivered')
-        OR (job.status = 'running' AND NOT job.interrupted AND job.crashes + 1 < $4::integer
-            AND NOT mqjobs.is_alive(job.consumer_id)
-            AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
-RETURNING job.*,
-          job.crashes > 0 AND (SELECT before.status = 'running' FROM mqjobs.job AS before WHERE before.id = job.id)
-          AS is_takeover
+-- consumer that lives itself. What was interrupted, it or its root, is left to the reaper. Their roots, which are locked,
+-- are running and active; a root's own time of start is that of its own child.
+WITH claimed AS (
+    UPDATE mqjobs.job AS job
+       SET status = 'running',
+           lease = job.lease + 1,
+           claim_id = wanted.claim_id,
+           consumer_id = wanted.consumer_id,
+           attempt = job.attempt + (job.status <> 'running')::integer,
+           crashes = job.crashes + (job.status = 'running')::integer,
+           started_at = clock_timestamp()
+      FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS wanted(id, claim_id, consumer_id)
+     WHERE job.id = wanted.id AND job.root_id IS NOT NULL AND mqjobs.is_alive(wanted.consumer_id)
+       AND (job.status IN ('new', 'failed_redelivered')
+            OR (job.status = 'running' AND NOT job.interrupted AND job.crashes + 1 < $4::integer
+                AND NOT mqjobs.is_alive(job.consumer_id)
+                AND NOT EXISTS (SELECT FROM mqjobs.job AS root WHERE root.id = job.root_id AND root.interrupted)))
+    RETURNING job.*,
+              job.crashes > 0 AND (SELECT before.status = 'running' FROM mqjobs.job AS before WHERE before.id = job.id)
+              AS is_takeover
+), touched AS (
+    UPDATE mqjobs.job AS root
+       SET status = 'running', last_active_at = clock_timestamp(),
+           started_at = CASE WHEN started.own THEN coalesce(root.started_at, clock_timestamp())
+                             ELSE root.started_at END
+      FROM (SELECT root_id, bool_or(is_own_child) AS own FROM claimed GROUP BY root_id) AS started
+     WHERE root.id = started.root_id AND root.status IN ('new', 'running')
+)
+SELECT * FROM claimed
 
 -- name: live_consumers
 SELECT id FROM mqjobs.consumer WHERE id = ANY($1::uuid[]) AND alive_until > clock_timestamp()
@@ -105,9 +116,17 @@ SELECT id, status FROM created
 SELECT * FROM mqjobs.job WHERE root_id = $1 AND name = ANY($2::text[])
 
 -- name: report
--- Progress and data of a run, by the holder of its lease.
-UPDATE mqjobs.job
-   SET progress = coalesce($3::numeric, progress),
-       data = CASE WHEN $4::jsonb IS NULL THEN data ELSE coalesce(data, '{}') || $4::jsonb END
- WHERE id = $1 AND lease = $2 AND status = 'running'
-RETURNING root_id, coalesce(octet_length(data::text), 0) AS data_bytes
+-- Progress and data of a run, by the holder of its lease; its root, which is locked, is active.
+WITH reported AS (
+    UPDATE mqjobs.job
+       SET progress = coalesce($3::numeric, progress),
+           data = CASE WHEN $4::jsonb IS NULL THEN data ELSE coalesce(data, '{}') || $4::jsonb END
+     WHERE id = $1 AND lease = $2 AND status = 'running'
+    RETURNING root_id, coalesce(octet_length(data::text), 0) AS data_bytes
+), touched AS (
+    UPDATE mqjobs.job AS root
+       SET last_active_at = clock_timestamp()
+      FROM reported
+     WHERE root.id = reported.root_id AND root.status IN ('new', 'running')
+)
+SELECT data_bytes FROM reported

@@ -74,15 +74,6 @@ UPDATE mqjobs.job AS root
  WHERE root.id = derived.id
 RETURNING root.id, root.name, root.status
 
--- name: touch_roots
--- A child was started: the root is running, and active. Its own time of start is that of its own child.
-UPDATE mqjobs.job AS root
-   SET status = 'running', last_active_at = clock_timestamp(),
-       started_at = CASE WHEN touched.own THEN coalesce(root.started_at, clock_timestamp())
-                         ELSE root.started_at END
-  FROM unnest($1::bigint[], $2::boolean[]) AS touched(id, own)
- WHERE root.id = touched.id AND root.status IN ('new', 'running')
-
 -- name: release_dependents
 -- Roots that came to their end send what waited for that end: the dependent messages, once.
 WITH ended AS (
