@@ -17,7 +17,7 @@ async def every(
         await first_of(interval, stop, *([wake] if wake else []))
 
 
-async def ended_before(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+async def ended_before(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
     """Whether the work has come to its end before the event was set; if not, it is cancelled."""
     async with asyncio.TaskGroup() as group:
         task, wait = group.create_task(work), group.create_task(event.wait())

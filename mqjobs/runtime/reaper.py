@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from mqjobs.model.tally import Count, Tally
-from mqjobs.runtime.every import every
+from mqjobs.runtime.every import ended_before, every
 from mqjobs.store.consumers import Reaped, reap
 from mqjobs.store.database import is_contention, is_outage
 from mqjobs.store.job_store import JobStore, transaction
@@ -32,7 +32,7 @@ async def run_reaper(
         except Exception as error:
             if not is_outage(error):
                 raise
-            await patiently("the reaper", lambda: _reach(store))
+            await ended_before(stop, patiently("the reaper", lambda: _reach(store)))
 
 
 async def _reap(store: JobStore, crashes_allowed: int) -> int:

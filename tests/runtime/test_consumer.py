@@ -172,6 +172,42 @@ async def test_a_consumer_that_is_told_to_stop_while_the_database_is_away_ends_a
                     stop.set()
 
 
+async def test_a_consumer_that_is_told_to_stop_while_the_database_is_silent_ends_all_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says that the connections are gone, and what is cancelled finds that out first."""
+    for module, name in (
+        (consumer_module, "LAST_WRITES"),
+        (opening, "LAST_WRITES"),
+        (postgres_inbox, "TIME_TO_END"),
+    ):
+        monkeypatch.setattr(module, name, timedelta(seconds=0.2))
+    async with Wire.to(stage.database_url) as wire:
+        far = Stage(through(wire, stage.database_url)).app(
+            Hearing(),
+            heartbeat_interval=0.05,
+            dead_after=2,
+            reap_interval=0.01,
+            reconcile_interval=0.01,
+            database_timeout=1,
+        )
+        stop = asyncio.Event()
+        async with (
+            asyncio.timeout(30),
+            opening.consumer(far.settings, far.registry, ()) as consumer,
+            asyncio.TaskGroup() as group,
+        ):
+            running = group.create_task(consumer.run(stop))
+            await eventually(consumer.consuming.is_set)
+            wire.is_silent = True
+            stop.set()
+            await asyncio.wait([running], timeout=15)
+            has_ended = running.done()
+            wire.mend()
+
+    assert has_ended
+
+
 async def test_a_consumer_that_is_told_to_stop_before_it_could_begin_ends_although_the_database_is_away(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

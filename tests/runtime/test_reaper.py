@@ -18,7 +18,8 @@ from mqjobs.runtime.reaper import run_reaper
 from mqjobs.store import consumers
 from mqjobs.store.claims import Claim, Granted
 from mqjobs.store.consumers import ConsumerInfo, Reaped, register
-from mqjobs.store.job_store import transaction
+from mqjobs.store.database import open_pool
+from mqjobs.store.job_store import JobStore, transaction
 from tests.support.surroundings import Surroundings, surroundings, through
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -186,3 +187,27 @@ async def test_a_job_that_somebody_has_in_hand_is_reaped_later_and_holds_up_no_o
             assert (await around.job(held.id)).status is JobStatus.RUNNING
         await eventually(lambda: has_status(around, held, JobStatus.FAILED_REDELIVERED))
         stop.set()
+
+
+async def test_a_reaper_that_is_ended_while_the_database_is_silent_does_not_wait_for_it(
+    database_url: str,
+) -> None:
+    stop = asyncio.Event()
+    async with Wire.to(database_url) as wire:
+        url = f"{through(wire, database_url)}?sslmode=disable"
+        async with open_pool(url, size=2, held_at_most=timedelta(seconds=1)) as pool:
+            store = JobStore(pool, crashes_allowed=3, wake=asyncio.Event().set)
+            wire.is_silent = True
+            async with asyncio.TaskGroup() as group:
+                reaping = group.create_task(
+                    run_reaper(store, stop, interval=timedelta(seconds=1), crashes_allowed=3)
+                )
+                await asyncio.wait([reaping], timeout=0.2)
+                stop.set()
+                reaping.cancel()
+                await asyncio.wait([reaping], timeout=8)
+                has_ended = reaping.done()
+                wire.mend()
+                reaping.cancel()
+
+    assert has_ended
