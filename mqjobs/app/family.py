@@ -32,7 +32,7 @@ async def supervise(settings: Settings, words: Sequence[str], flags: Mapping[str
         async with in_background(_look(parent, orders, systemd), systemd.beat()):
             code = await parent.run()
     systemd.hear(_snapshot(parent, orders))
-    log.info("stopped", exit_code=code)
+    log.info("stopped", exit_code=int(code))
     return code
 
 

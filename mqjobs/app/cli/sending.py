@@ -22,7 +22,7 @@ PRIORITY = click.Choice([priority.name.lower() for priority in Priority])
 
 @click.command()
 @click.argument("topic")
-@click.argument("body", metavar="JSON", required=False, default="{}")
+@click.argument("body", metavar="[JSON]", required=False, default="{}")
 @flag("--priority", type=PRIORITY, help="Instead of the topic's own.")
 @flag(
     "--delay",

@@ -39,6 +39,16 @@ async def test_a_second_signal_ends_a_consumer_at_once(shell: Shell, stored: Sto
         assert await consumer.ended() == 130
 
 
+async def test_a_parent_says_on_a_terminal_what_it_ends_with(
+    shell: Shell, stored: StoredJobs
+) -> None:
+    words = ("consume", "--processes", "2", "--log-format", "console")
+    async with shell.started(*words, until="child_started") as parent:
+        parent.signal(signal.SIGTERM)
+        assert "exit_code=0" in await parent.wrote("exit_code")
+        assert await parent.ended() == 0
+
+
 async def test_a_queue_that_no_processor_takes_from_is_refused(shell: Shell) -> None:
     ran = await shell("consume", "price")
     assert (ran.code, ran.out) == (2, "")

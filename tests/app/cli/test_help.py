@@ -95,6 +95,11 @@ async def test_the_help_has_the_exit_codes(shell: Shell) -> None:
     assert "2 usage or configuration, 3 broker" in " ".join(ran.out.split())
 
 
+async def test_the_help_shows_in_brackets_what_may_be_left_out(shell: Shell) -> None:
+    assert "send [OPTIONS] TOPIC [JSON]" in (await shell("send", "--help")).out
+    assert "consume [OPTIONS] [QUEUE]..." in (await shell("consume", "--help")).out
+
+
 async def test_the_version_names_what_it_runs_on(shell: Shell) -> None:
     ran = await shell("--version")
     assert ran.code == 0
