@@ -90,14 +90,18 @@ async def start_child(number: int, words: Sequence[str], flags: Mapping[str, Any
         environment = {
             name: value for name, value in os.environ.items() if name not in OF_THE_PARENT_ALONE
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "mqjobs", *words),
-            env={**environment, VARIABLE: str(its.fileno())},
-            pass_fds=[its.fileno()],
-            process_group=0,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "mqjobs", *words),
+                env={**environment, VARIABLE: str(its.fileno())},
+                pass_fds=[its.fileno()],
+                process_group=0,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        except BaseException:
+            ours.close()
+            raise
     reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
     writer.write(json.dumps({"number": number, "flags": dict(flags)}).encode() + b"\n")
     return Child(number, process, reader, writer)

@@ -21,7 +21,7 @@ async def tell_of_death(settings: Settings, consumer_id: UUID, tally: Tally) -> 
     """
     patient = settings.model_copy(update={"connect_timeout": settings.dead_after})
     try:
-        async with database(patient) as pool:
+        async with database(patient, held_at_most=settings.database_timeout) as pool:
             async with transaction(pool) as connection:
                 await declare_dead(connection, consumer_id)
             async with transaction(pool) as connection:

@@ -66,8 +66,8 @@ class Parent:
         if number > 1:
             await first_of(FOR_EVER, self._one_is_ahead, self._orders.drain)
         pause = FIRST_PAUSE
-        while not self._orders.drain.is_set():
-            child, code = await self._live(number)
+        while (child := await self._start(number)) is not None:
+            code = await self._live(child)
             if code != Exit.OK:
                 beside.create_task(self._tell_of_death(child))
             if self._orders.drain.is_set():
@@ -82,9 +82,25 @@ class Parent:
             await self._rest(child, code, pause)
             pause = FIRST_PAUSE if code == Exit.OK else min(2 * pause, LONGEST_PAUSE)
 
-    async def _live(self, number: int) -> tuple[Child, int]:
-        """The whole life of one process: it, and what it ended with."""
-        child = self.children[number] = await start_child(number, self._words, self._flags)
+    async def _start(self, number: int) -> Child | None:
+        """Where the system has no room for one more process it may have later; None: told to drain before that."""
+        pause = FIRST_PAUSE
+        while not self._orders.drain.is_set():
+            try:
+                return await start_child(number, self._words, self._flags)
+            except OSError as error:
+                why = str(error)
+            log.error(
+                "child_not_started", process=number, error=why, again_in_s=pause.total_seconds()
+            )
+            await first_of(pause, self._orders.drain)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return None
+
+    async def _live(self, child: Child) -> int:
+        """The whole life of one process; what it ended with."""
+        number = child.number
+        self.children[number] = child
         child.when_heard = partial(self.health.hear, number)
         log.info("child_started", process=number, child_pid=child.pid)
         if self._orders.drain.is_set():
@@ -102,7 +118,7 @@ class Parent:
             listening.cancel()
         del self.children[number]
         self.health.forget(number)
-        return child, code
+        return code
 
     async def _note_who_is_ahead(self, child: Child) -> None:
         await child.has_consumed.wait()

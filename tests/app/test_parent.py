@@ -1,17 +1,22 @@
 """The parent: what becomes of children that do not do as they are told."""
 
 import asyncio
+import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
 from mqjobs.app import parent as parent_module
 from mqjobs.app.app import App
+from mqjobs.app.child import Child, how_it_ended
 from mqjobs.app.exits import Exit
 from mqjobs.app.orders import Orders
 from mqjobs.app.parent import Parent
@@ -88,3 +93,40 @@ async def test_who_does_not_end_at_once_is_killed(settings: Settings) -> None:
             assert await parent is Exit.STOPPED
 
     assert killed(lines) >= 1
+
+
+async def test_a_child_that_was_killed_in_the_middle_of_a_word_is_listened_to_till_there() -> None:
+    consumer_id = uuid4()
+    ours, its = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    child = Child(1, await asyncio.create_subprocess_exec("true"), reader, writer)
+    its.sendall(f'{{"consumer_id": "{consumer_id}"}}\n{{"snapsh'.encode())
+    its.close()
+
+    await child.listen()
+
+    assert child.consumer_id == consumer_id
+    assert await child.ended() == 0
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    assert how_it_ended(-signal.SIGKILL) == "killed by SIGKILL"
+    assert how_it_ended(-(signal.SIGRTMIN + 1)) == f"killed by signal {signal.SIGRTMIN + 1}"
+
+
+async def test_a_process_that_cannot_be_started_now_is_tried_again_until_told_to_drain(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the system has no room for one more."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    orders = Orders()
+    parent = Parent(Settings(database_url=database_url), ["consume"], {}, orders)
+    with capture_logs() as lines:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            running = group.create_task(parent.run())
+            await eventually(
+                lambda: sum(each["event"] == "child_not_started" for each in lines) > 1
+            )
+            orders.begin_draining("the test")
+
+    assert running.result() is Exit.OK
