@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers
 ARGS   ?=
 QUICK  ?=
+WORKERS ?= 3
 MIDDLE ?=
 
 DEMO := $(BIN)/python -m consumers.demo
@@ -28,7 +29,7 @@ endif
 
 test: $(STAMP) ## run all tests, on servers of their own (ARGS='tests/store -x')
 	@$(BIN)/python -m tests.support.servers install
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(STAMP) ## run the tests that need no server
 	@$(BIN)/pytest -m "not postgres and not rabbitmq" $(ARGS)

@@ -102,8 +102,13 @@ class Arena:
 
     async def consuming(self, count: int, within: timedelta = timedelta(seconds=60)) -> None:
         """So many consumers have been started, and take messages."""
-        processes = [self.consumers.start() for _ in range(count)]
-        for process in processes:
+        for _ in range(count):
+            self.consumers.start()
+        await self.begun(within)
+
+    async def begun(self, within: timedelta = timedelta(seconds=60)) -> None:
+        """Consumers that live take messages; before that, a process does not even hear signals."""
+        for process in self.consumers.living():
             await eventually(
                 lambda process=process: process.wrote('"consuming"') or not process.lives,  # type: ignore[misc]
                 within=within,

@@ -11,8 +11,8 @@ BACK = {"database_away": "database_back", "broker_lost": "broker_back"}
 WHOSE = ("at",)
 """The fields that say which of them it is."""
 
-TOLD = ("child_killed",)
-"""Errors that a parent may tell of: what is done to its processes is one for it."""
+TOLD = ("child_killed", "left_behind", "ended_without_waiting")
+"""Errors that are to be told of: what is done to a parent's processes, and code that ignores its stop."""
 
 LAST_WORDS = ("stopped at once",)
 """What the command line itself may say at the end."""

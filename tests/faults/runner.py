@@ -73,6 +73,7 @@ async def reckon(arena: Arena, twice: Collection[str]) -> Findings:
     """What there was, and what there should not have been; first all that is under way comes to its end."""
     await _quiet(arena)
     fallen = [f"{each.name} ended of itself" for each in arena.consumers.fallen()]
+    await arena.begun()
     codes = [
         await asyncio.to_thread(arena.consumers.end, each) for each in arena.consumers.living()
     ]

@@ -232,7 +232,7 @@ async def test_a_signal_to_all_of_them_is_one_order(shell: Shell, stored: Stored
         assert await family.ended() == 0
 
     assert family.all("stopping_at_once") == []
-    assert len(family.all("grace_over")) == 1
+    assert len(family.all("stopping_what_runs")) == 1
 
 
 async def test_an_app_that_cannot_be_imported_is_said_once(shell: Shell) -> None:
