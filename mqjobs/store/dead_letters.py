@@ -109,8 +109,9 @@ async def replay(connection: Connection, letter_id: int, stale_after: StaleAfter
     Raises MessageError where there is no such letter, RetryRefused where the job cannot run: its name is taken, it is
     a child of a stale root, or it was cleaned up. Then nothing has changed. The caller opens the transaction.
     """
-    letter = _letter_of(await _fetch(connection, "lock_dead_letter", letter_id))
+    letter = _letter_of(await _fetch(connection, "dead_letter", letter_id))
     jobs = await _jobs_of(connection, letter)
+    await _fetch(connection, "lock_dead_letter", letter_id)  # after the roots, as by everybody
     _refuse_lost_child(letter, jobs)
     names = _names_of_new_roots(letter, jobs)
     if names:
