@@ -50,10 +50,8 @@ async def once_for_all(
 async def _was_committed(connection: Connection, transaction_id: str) -> bool:
     try:
         status = await connection.fetchval(SQL["what_became_of"], transaction_id)
-    except (
-        asyncpg.InvalidParameterValueError
-    ):  # a number that a standby, in power now, has not come to
-        return False
+    except asyncpg.InvalidParameterValueError:
+        return False  # the number is one that a standby, in power now, has not come to
     if status == "in progress":
         raise ConnectionError(f"transaction {transaction_id} has not ended yet")
     return bool(status == "committed")
