@@ -31,6 +31,14 @@ class FinishedRun:
     takes_lease: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of runs' outcomes, see `finish_children`; `sent`: how many messages were written with them."""
+
+    statuses: list[JobStatus | None]
+    sent: int
+
+
 async def finish_children(
     connection: Connection, runs: Sequence[FinishedRun]
 ) -> list[JobStatus | None]:
@@ -41,6 +49,11 @@ async def finish_children(
     it written, unless the job has been claimed or retried since: then the answer is None all the same. The caller
     opens the transaction.
     """
+    return (await write_finishes(connection, runs)).statuses
+
+
+async def write_finishes(connection: Connection, runs: Sequence[FinishedRun]) -> Written:
+    """See `finish_children`."""
     await lock_roots_of(connection, [run.job_id for run in runs])
     rows = await connection.fetch(
         SQL["finish_children"],
@@ -53,18 +66,20 @@ async def finish_children(
     )
     finished = {(row["id"], row["lease"]): JobStatus(row["status"]) for row in rows}
     left = [finished.get((run.job_id, run.lease)) for run in runs]
+    sent = 0
     if rows:
         again = [
             run.again for run, status in zip(runs, left, strict=True) if _runs_again(status, run)
         ]
         await insert_messages(connection, [envelope for envelope in again if envelope])
-        await move_roots(
+        sent = len(again) + await move_roots(
             connection, [Moved(row["root_id"], JobStatus(row["status"])) for row in rows]
         )
-    return [
+    statuses = [
         status or await _written_before(connection, run)
         for run, status in zip(runs, left, strict=True)
     ]
+    return Written(statuses, sent)
 
 
 async def fail_unrun_child(

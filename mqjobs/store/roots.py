@@ -117,10 +117,11 @@ async def lock_root(connection: Connection, root_id: int) -> None:
     await connection.execute(SQL["lock_root"], root_id)
 
 
-async def move_roots(connection: Connection, moves: Sequence[Moved]) -> None:
+async def move_roots(connection: Connection, moves: Sequence[Moved]) -> int:
     """The roots follow their children: counters, progress, status; those whose last child ended have ended.
 
-    An ended root's dependent messages go out, and those who subscribe are told. The roots are locked already.
+    An ended root's dependent messages go out, and those who subscribe are told; how many messages that were. The roots
+    are locked already.
     """
     counts = Counter((move.root_id, move.status) for move in moves)
     ids = sorted({move.root_id for move in moves})
@@ -133,22 +134,30 @@ async def move_roots(connection: Connection, moves: Sequence[Moved]) -> None:
         ),
     )
     ended = [(row["id"], row["name"], JobStatus(row["status"])) for row in rows]
-    await end_roots(connection, [root for root in ended if root[2].is_terminal])
+    return await end_roots(connection, [root for root in ended if root[2].is_terminal])
 
 
-async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobStatus]]) -> None:
-    """What follows from the end of these roots (id, name, status): dependent messages, announcements."""
+async def end_roots(connection: Connection, ended: Sequence[tuple[int, str, JobStatus]]) -> int:
+    """What follows from the end of these roots (id, name, status): dependent messages, announcements; how many."""
     if not ended:
-        return
+        return 0
     ids, _, ends = zip(*ended, strict=True)
-    await connection.execute(SQL["release_dependents"], ids, ends)
-    await _announce(connection, ended)
+    released = await connection.execute(SQL["release_dependents"], ids, ends)
+    return _count(released) + await _announce(connection, ended)
 
 
-async def _announce(connection: Connection, ended: Sequence[tuple[int, str, JobStatus]]) -> None:
+async def _announce(connection: Connection, ended: Sequence[tuple[int, str, JobStatus]]) -> int:
     ids, names, ends = zip(*ended, strict=True)
     topic = definition_of(RootJobStopped).name
-    await connection.execute(SQL["announce_ends"], topic, [uuid7() for _ in ids], ids, names, ends)
+    announced = await connection.execute(
+        SQL["announce_ends"], topic, [uuid7() for _ in ids], ids, names, ends
+    )
+    return _count(announced)
+
+
+def _count(inserted: str) -> int:
+    """How many rows a statement has inserted, by what PostgreSQL answers to it."""
+    return int(inserted.split()[-1])
 
 
 def _message(new: NewRoot) -> tuple[object, ...]:

@@ -111,8 +111,31 @@ async def test_what_fills_the_outbox_wakes_the_relay(store: JobStore, wakes: Wak
     assert wakes.count == before + 1
     await store.send([an_envelope(TOPIC)])
     assert wakes.count == before + 2
-    await store.finish(FinishedRun(own.id, own.lease, JobStatus.SUCCESS))
+    again = an_envelope(TOPIC, job_id=own.id)
+    await store.finish(FinishedRun(own.id, own.lease, JobStatus.FAILED_REDELIVERED, again=again))
     assert wakes.count == before + 3
+
+
+async def test_an_end_that_sends_nothing_wakes_nobody(store: JobStore, wakes: Wakes) -> None:
+    own = await claimed(store)
+    before = wakes.count
+
+    await store.finish(FinishedRun(own.id, own.lease, JobStatus.SUCCESS))
+
+    assert wakes.count == before
+
+
+async def test_an_end_that_sends_dependent_messages_wakes_the_relay(
+    store: JobStore, wakes: Wakes
+) -> None:
+    own = await claimed(store)
+    run = OwnRun(own.root_id or 0, own.id, own.lease)
+    await store.add_dependents(run, [Dependent(an_envelope(TOPIC), None)])
+    before = wakes.count
+
+    await store.finish(FinishedRun(own.id, own.lease, JobStatus.SUCCESS))
+
+    assert wakes.count == before + 1
 
 
 async def test_children_dependents_and_reports_are_the_running_jobs(store: JobStore) -> None:
