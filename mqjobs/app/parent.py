@@ -28,6 +28,7 @@ IN_HEALTH = timedelta(seconds=60)
 BEYOND_GRACE = timedelta(seconds=15)
 TO_STOP_AT_ONCE = timedelta(seconds=15)
 HOPELESS = {Exit.USAGE}
+ENDED_IN_ORDER = {Exit.OK, Exit.USAGE}
 AWAITED = {Exit.BROKER, Exit.DATABASE}
 
 
@@ -68,7 +69,7 @@ class Parent:
         pause = FIRST_PAUSE
         while (child := await self._start(number)) is not None:
             code = await self._live(child)
-            if code != Exit.OK:
+            if code not in ENDED_IN_ORDER:
                 beside.create_task(self._tell_of_death(child))
             if self._orders.drain.is_set():
                 self._note_end(code)

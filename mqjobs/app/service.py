@@ -42,9 +42,10 @@ async def consume(app: App, queues: Sequence[str] = (), link: Link | None = None
             orders.when_draining(None)
             async with (
                 _watched(running, app.settings, orders, link),
-                in_background(_end_without(running.abandoned, orders)),
+                in_background(
+                    _tell(running, app.settings, link), _end_without(running.abandoned, orders)
+                ),
             ):
-                _tell(running, app.settings, link)
                 await running.run(orders.drain, orders.at_once)
                 log.info("stopped")
     if orders.at_once.is_set():
@@ -140,8 +141,9 @@ def _hearing(health: Health) -> Callable[[Snapshot], None]:
     return hear
 
 
-def _tell(running: Consumer, settings: Settings, link: Link | None) -> None:
-    """What is consumed, and where; a child's parent has said most of it."""
+async def _tell(running: Consumer, settings: Settings, link: Link | None) -> None:
+    """What is consumed, and where, once it is; a child's parent has said most of it."""
+    await running.consuming.wait()
     line = log.bind(consumer_id=str(running.services.runs.consumer_id))
     if link is None:
         line = line.bind(**banner(settings, running.queues))

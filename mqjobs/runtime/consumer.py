@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from mqjobs.model.errors import Forbidden
 from mqjobs.model.status import JobStatus
 from mqjobs.processing.services import Services
 from mqjobs.runtime.every import ended_before
@@ -244,6 +245,8 @@ class Consumer:
             async with asyncio.timeout(LAST_WRITES.total_seconds()):
                 await self.services.store.let_all_come(self.services.runs.consumer_id)
                 await self.heartbeat.end()
+        except Forbidden:
+            pass  # it was not allowed to say that it is there, either
         except Exception as error:  # it is dead to the others soon without it
             log.warning("goodbye_failed", error=str(error) or type(error).__name__)
 

@@ -273,7 +273,7 @@ async def test_a_reader_sees_everything_and_changes_nothing(roles: Roles, tmp_pa
             ran = await shell(*words)
             assert (ran.code, ran.err) == (0, ""), words
         refused = await shell("queues", "pause", "tests")
-        assert (refused.code, refused.out) == (1, "")
+        assert (refused.code, refused.out) == (2, "")
         assert "permission denied for table paused_queue; see mqjobs migrate --roles" in refused.err
 
 
@@ -281,7 +281,7 @@ async def test_who_has_no_role_is_told_so(roles: Roles, tmp_path: Path) -> None:
     async with roles.user(None) as url:
         shell = Shell(tmp_path, {"MQJOBS_DATABASE_URL": url})
         ran = await shell("jobs", "list")
-        assert (ran.code, ran.out) == (1, "")
+        assert (ran.code, ran.out) == (2, "")
         assert "permission denied for schema mqjobs; see mqjobs migrate --roles" in ran.err
         with pytest.raises(Forbidden):
             async with sender(url):
@@ -296,10 +296,31 @@ async def test_a_daemon_and_a_migration_in_a_producers_name_end_with_one_message
         shell = Shell(tmp_path, {"MQJOBS_DATABASE_URL": url, "MQJOBS_APP": "shop:app"})
         for words in (["consume"], ["relay"], ["migrate"]):
             ran = await shell(*words)
-            assert (ran.code, ran.out) == (1, ""), words
+            assert (ran.code, ran.out) == (2, ""), words
             assert "permission denied for" in ran.err.splitlines()[-1]
             assert ran.err.endswith("; see mqjobs migrate --roles\n")
             assert "Traceback" not in ran.err
+
+
+async def test_a_consumer_in_a_producers_name_ends_before_it_says_that_it_consumes(
+    roles: Roles, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(SHOP, "utf-8")
+    await bind(roles.owner, [Binding("default", "shop.price")])
+    async with roles.user("mqjobs_producer") as url:
+        shell = Shell(tmp_path, {"MQJOBS_DATABASE_URL": url, "MQJOBS_APP": "shop:app"})
+        alone = await shell("consume")
+        family = await shell("consume", "--processes", "2")
+
+    [error] = alone.err.splitlines()
+    assert alone.code == 2
+    assert error.startswith("Error: ")
+    assert "permission denied for table" in error
+    assert error.endswith("; see mqjobs migrate --roles")
+    assert (family.code, family.err.count("permission denied for table")) == (2, 1)
+    assert family.err.count('"child_started"') == 1
+    assert "goodbye_failed" not in family.err
+    assert "death_not_told" not in family.err
 
 
 async def test_the_doctor_examines_in_a_producers_name_what_that_may_see(

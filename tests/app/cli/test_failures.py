@@ -22,6 +22,7 @@ from tests.support.stored_jobs import StoredJobs
         (errors.BrokerUnavailable, Exit.BROKER),
         (errors.DatabaseUnavailable, Exit.DATABASE),
         (errors.SchemaMismatch, Exit.DATABASE),
+        (errors.Forbidden, Exit.USAGE),
         (errors.UnknownJob, Exit.FAILED),
         (errors.Unroutable, Exit.FAILED),
         (errors.RetryRefused, Exit.FAILED),
