@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -12,13 +11,11 @@ from mqjobs.app.health_port import answering
 from mqjobs.app.orders import Orders
 from mqjobs.app.parent import Parent
 from mqjobs.app.settings import Settings
-from mqjobs.app.snapshot import Check, Phase, Snapshot
+from mqjobs.app.snapshot import BETWEEN_LOOKS, Check, Phase, Snapshot
 from mqjobs.app.systemd import Systemd
 from mqjobs.transport.background import in_background
 
 log = structlog.get_logger(__name__)
-
-BETWEEN_LOOKS = timedelta(seconds=1)
 
 
 async def supervise(settings: Settings, words: Sequence[str], flags: Mapping[str, Any]) -> Exit:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mqjobs.app.snapshot import Phase, Snapshot
+from mqjobs.app.snapshot import BETWEEN_LOOKS, LOOP, Phase, Snapshot, loop_late_by
 
 STILL = 10.0
 
@@ -25,6 +25,13 @@ class Told:
 
     snapshot: Snapshot
     at: float
+
+    def as_of(self, now: float) -> Snapshot:
+        """The snapshot; where the next one is overdue for long, that process' event loop is held up."""
+        loop = loop_late_by(now - self.at - BETWEEN_LOOKS.total_seconds())
+        if loop.ok or not self.at:
+            return self.snapshot
+        return self.snapshot.model_copy(update={"checks": {**self.snapshot.checks, LOOP: loop}})
 
 
 class Health:
@@ -57,7 +64,7 @@ class Health:
     def ready_processes(self) -> int:
         """How many are ready."""
         now = time.monotonic()
-        return sum(_is_ready(told, now) for told in self._told.values())
+        return sum(told.as_of(now).is_ready for told in self._told.values())
 
     def live(self) -> Answer:
         """Whether the event loop of the process that answers has turned lately."""
@@ -77,17 +84,13 @@ STARTING = Snapshot(phase=Phase.STARTING)
 
 
 def _of_one(told: Told, now: float) -> Mapping[str, object]:
-    snapshot, age = told.snapshot, now - told.at
+    snapshot, age = told.as_of(now), now - told.at
     return {
-        "ready": _is_ready(told, now),
+        "ready": snapshot.is_ready,
         "phase": snapshot.phase,
         "told_s_ago": round(age, 3) if told.at else None,
         "checks": {name: check.model_dump() for name, check in snapshot.checks.items()},
     }
-
-
-def _is_ready(told: Told, now: float) -> bool:
-    return told.snapshot.is_ready and now - told.at < STILL
 
 
 def _json(is_good: bool, document: Mapping[str, object]) -> Answer:

@@ -1,9 +1,14 @@
 """A snapshot: how a consumer process is, as it says itself once a second."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+
+BETWEEN_LOOKS = timedelta(seconds=1)
+LOOP = "loop"
+LONG_LAG = 5.0
 
 
 class Phase(StrEnum):
@@ -21,6 +26,11 @@ class Check(BaseModel):
 
     ok: bool
     says: str
+
+
+def loop_late_by(seconds: float) -> Check:
+    """What there is to say of an event loop that is so late."""
+    return Check(ok=seconds < LONG_LAG, says=f"the event loop is late by {seconds:.3f} s")
 
 
 class Snapshot(BaseModel):

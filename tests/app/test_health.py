@@ -59,17 +59,50 @@ def test_of_several_processes_all_have_to_be_ready() -> None:
     assert list(health.snapshots()) == ["2"]
 
 
-def test_who_has_told_nothing_for_long_is_neither_ready_nor_live(
-    monkeypatch: pytest.MonkeyPatch,
+class Clock:
+    """What the time is, for those who ask in other threads, too."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "live", "ready"),
+    [(5.9, 200, 200), (6.1, 200, 503), (9.9, 200, 503), (10, 503, 503)],
+)
+def test_who_tells_nothing_for_long_is_held_up_and_for_longer_is_not_live(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, live: int, ready: int
 ) -> None:
+    clock = Clock()
+    monkeypatch.setattr(health_module, "time", clock)
     health = Health()
     health.hear(1, READY)
     health.turn()
     assert (health.live().status, health.ready().status) == (200, 200)
 
-    monkeypatch.setattr(health_module, "STILL", 0.0)
+    clock.now += seconds
+    assert (health.live().status, health.ready().status) == (live, ready)
+    assert health.ready_processes == (ready == 200)
 
-    assert (health.live().status, health.ready().status) == (503, 503)
+    health.hear(1, READY)
+    assert health.ready().status == 200
+
+
+def test_how_late_it_is_stands_in_the_answer_while_it_is_held_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(health_module, "time", clock)
+    health = Health()
+    health.hear(1, READY)
+    clock.now += 16
+
+    checks = document(health.ready())["processes"]["1"]["checks"]
+    assert checks["loop"] == {"ok": False, "says": "the event loop is late by 15.000 s"}
+    assert checks["broker"]["ok"] is True
 
 
 def test_a_parent_is_counted_with_its_children() -> None:

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
+from mqjobs.app import snapshot as snapshot_module
 from mqjobs.app import vitals as vitals_module
 from mqjobs.app.snapshot import Phase, Snapshot
 from mqjobs.app.vitals import Vitals
@@ -37,6 +39,17 @@ class Watched:
 
     async def is_ready(self) -> None:
         await eventually(lambda: self.told and self.now.is_ready, what="readiness")
+
+    async def late(self) -> Snapshot:
+        """One of those told finds the loop late."""
+        found: list[Snapshot] = []
+
+        def is_late() -> bool:
+            found[:] = [each for each in self.told if not each.checks["loop"].ok]
+            return bool(found)
+
+        await eventually(is_late, what="a loop that is late")
+        return found[0]
 
     async def says(self, check: str, words: str) -> None:
         await eventually(
@@ -93,11 +106,33 @@ async def test_an_event_loop_that_was_held_up_is_late(
 ) -> None:
     async with stage.running(Hearing(Note)) as mq, watched(mq) as looked:
         await looked.is_ready()
-        monkeypatch.setattr(vitals_module, "LONG_LAG", 0.3)
+        monkeypatch.setattr(snapshot_module, "LONG_LAG", 0.3)
         time.sleep(0.5)  # noqa: ASYNC251  it is to be held up
-        await looked.says("loop", "late by 0.")
-        assert looked.now.gauges["loop_lag"] >= 0.3
+        late = await looked.late()
+        assert "late by 0." in late.checks["loop"].says
+        assert late.gauges["loop_lag"] >= 0.3
         await looked.is_ready()
+
+
+async def test_a_loop_that_was_held_up_is_warned_of_once_when_it_turns(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals_module, "HELD_UP", 0.5)
+    monkeypatch.setattr(snapshot_module, "LONG_LAG", 0.5)
+    with capture_logs() as lines:
+        async with stage.running(Hearing(Note)) as mq, watched(mq) as looked:
+            await looked.is_ready()
+            for _ in range(2):
+                time.sleep(0.8)  # noqa: ASYNC251  it is to be held up
+                await looked.late()
+                looked.told.clear()
+            monkeypatch.setattr(vitals_module, "QUIET", 0.0)
+            time.sleep(0.8)  # noqa: ASYNC251  it is to be held up
+            await looked.late()
+
+    first, last = [line for line in lines if line["event"] == "loop_held_up"]
+    assert (first["log_level"], last["log_level"]) == ("warning", "warning")
+    assert first["seconds"] >= 0.5
 
 
 async def test_a_write_that_waits_long_is_bad(
