@@ -280,7 +280,7 @@ def _tell(envelope: Envelope, fate: Fate, seconds: float) -> str:
         case Park(delay, _, why):
             line.info(outcome := "parked", why=why, again_in_s=delay.total_seconds())
         case Bury(reason, _):
-            line.warning(outcome := "rejected", reason=reason)
+            line.info(outcome := "rejected", reason=reason)  # the letter is warned of
         case GiveBack():
             line.info(outcome := "given_back")
     return outcome

@@ -21,7 +21,7 @@ def test_a_consumer_that_tells_of_its_work_and_of_outages_has_no_faults() -> Non
                 line("broker_lost", "warning", at="amqp://127.0.0.1"),
                 line("broker_back", at="amqp://127.0.0.1"),
                 line("database_away", "warning", waiting="claims"),
-                line("rejected", "warning", reason="failed"),
+                line("dead_letter", "warning", reason="failed"),
                 line("child_killed", "error", process=1),
             ]
         )

@@ -480,17 +480,22 @@ async def test_middleware_sees_the_attempt_and_its_errors_are_the_attempts(desk:
 
 
 @pytest.mark.parametrize(
-    ("act", "event", "says"),
+    ("act", "event", "says", "warned"),
     [
-        (returning(Result.ACK), "done", {}),
-        (returning(Result.REJECT), "rejected", {"reason": "rejected"}),
-        (returning(Result.REQUEUE), "parked", {"why": "requeued", "again_in_s": 7.0}),
-        (raising(ValueError("a\nb")), "dead_letter", {"detail": "ValueError: a b"}),
+        (returning(Result.ACK), "done", {}, []),
+        (returning(Result.REJECT), "rejected", {"reason": "rejected"}, ["dead_letter"]),
+        (returning(Result.REQUEUE), "parked", {"why": "requeued", "again_in_s": 7.0}, []),
+        (
+            raising(ValueError("a\nb")),
+            "dead_letter",
+            {"detail": "ValueError: a b"},
+            ["dead_letter"],
+        ),
     ],
     ids=["done", "rejected", "parked", "failed"],
 )
 async def test_one_line_for_each_attempt_says_what_became_of_it(
-    desk: Desk, act: Act, event: str, says: dict[str, object]
+    desk: Desk, act: Act, event: str, says: dict[str, object], warned: list[str]
 ) -> None:
     desk.processes(Note, act)
     envelope = a_note()
@@ -509,6 +514,7 @@ async def test_one_line_for_each_attempt_says_what_became_of_it(
         }.items()
     )
     assert [line["attempt"] for line in lines if "ms" in line] == [1]
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == warned
 
 
 async def test_the_line_of_an_attempt_that_found_its_job_ended_says_so(desk: Desk) -> None:
