@@ -36,6 +36,7 @@ def configure_logging(
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(stream)
+    handler.name = "people" if human else "json"
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -48,3 +49,8 @@ def configure_logging(
     logging.getLogger("mqjobs").setLevel(level.upper())
     for noisy in ("aio_pika", "aiormq", "asyncpg.pool"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def is_for_people() -> bool:
+    """Whether plain words may stand between the log lines; until the log is configured, they may."""
+    return all(each.name != "json" for each in logging.getLogger().handlers)

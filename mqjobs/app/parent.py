@@ -152,8 +152,9 @@ class Parent:
     async def _lead(self) -> None:
         """Orders are given on; who does not end in time is killed."""
         await self._orders.drain.wait()
-        self._tell_all(DRAIN)
-        await first_of(self._settings.grace + BEYOND_GRACE, self._orders.at_once)
+        if not self._orders.at_once.is_set():
+            self._tell_all(DRAIN)
+            await first_of(self._settings.grace + BEYOND_GRACE, self._orders.at_once)
         if self._orders.at_once.is_set():
             self._tell_all(AT_ONCE)
             await asyncio.sleep(TO_STOP_AT_ONCE.total_seconds())

@@ -180,7 +180,8 @@ class Consumer:
         if await _ends(taking, self.pace.grace, orders.at_once):
             return True
         stopped = self.execution.stop()
-        log.warning("stopping_what_runs", stopped=stopped, grace_s=self.pace.grace.total_seconds())
+        after = {} if orders.at_once.is_set() else {"grace_s": self.pace.grace.total_seconds()}
+        log.warning("stopping_what_runs", stopped=stopped, **after)
         if await _ends(taking, self.pace.stop_grace, orders.at_once):
             return True
         return orders.at_once.is_set() and await _ends(taking, AT_ONCE)

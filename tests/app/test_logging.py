@@ -145,3 +145,10 @@ def test_elsewhere_lines_are_objects_by_themselves() -> None:
     [line] = written("log.info('done')", "'info', 'auto'")
 
     assert json.loads(line)["event"] == "done"
+
+
+@pytest.mark.parametrize(("style", "are_welcome"), [("json", False), ("console", True)])
+def test_plain_words_between_the_lines_are_for_people_alone(style: str, are_welcome: bool) -> None:
+    code = "from mqjobs.app.logging import is_for_people; sys.stderr.write(str(is_for_people()))"
+
+    assert written(code, f"'info', '{style}'") == [str(are_welcome)]

@@ -46,7 +46,7 @@ def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "deaf.py").write_text(DEAF)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setattr(parent_module, "BEYOND_GRACE", timedelta(seconds=0.2))
+    monkeypatch.setattr(parent_module, "BEYOND_GRACE", timedelta(seconds=3))
     monkeypatch.setattr(parent_module, "TO_STOP_AT_ONCE", timedelta(seconds=0.2))
     return Settings(database_url=database_url, processes=2, grace=timedelta(seconds=0.1))
 

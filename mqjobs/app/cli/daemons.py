@@ -52,7 +52,7 @@ def consume(queues: Sequence[str], **flags: Any) -> None:
         if queue not in known:
             raise ConfigurationError(nearest("queue", queue, known))
     if link is None and setup.settings.processes > 1:
-        log.info("consuming", **banner(setup.settings, queues or known))
+        log.info("starting", **banner(setup.settings, queues or known))
         sys.exit(asyncio.run(supervise(setup.settings, ["consume", *queues], flags)))
     if link is not None:
         bind_contextvars(process=link.number)

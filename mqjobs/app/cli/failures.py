@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mqjobs.app.exits import Exit
+from mqjobs.app.logging import is_for_people
 from mqjobs.model.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -54,7 +55,8 @@ class FailingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            click.echo("stopped at once", err=True)
+            if is_for_people():
+                click.echo("stopped at once", err=True)
             sys.exit(Exit.STOPPED)
         except (Exception, BaseExceptionGroup) as error:
             known = next(_known_in(error), None)

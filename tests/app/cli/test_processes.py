@@ -58,8 +58,9 @@ class Family:
         return self.all(event)
 
     async def consumes(self, processes: int) -> None:
-        """The parent has said so of itself, and so many children."""
-        await self.wrote("consuming", 1 + processes)
+        """The parent has said what it starts, and so many children that they consume."""
+        await self.wrote("starting")
+        await self.wrote("consuming", processes)
 
     @property
     def children(self) -> dict[int, int]:
@@ -145,7 +146,8 @@ async def test_the_parent_says_what_is_consumed_once_and_drains_with_its_childre
 ) -> None:
     async with started(shell, ["prices", "--processes", "3", "--concurrency", "2"]) as family:
         await family.consumes(3)
-        banner, *children = family.all("consuming")
+        [banner], children = family.all("starting"), family.all("consuming")
+        assert family.lines.index(banner) < family.lines.index(family.all("child_started")[0])
         family.process.send_signal(signal.SIGTERM)
         assert await family.ended() == 0
         await family.is_all_gone()
@@ -215,12 +217,25 @@ async def test_the_second_signal_stops_all_at_once_and_what_ran_is_given_back(
         family.process.send_signal(last)
         assert await family.ended() == 130
         await family.is_all_gone()
+        await family.wrote("stopped", 3)
 
+    [stopping] = family.all("stopping_what_runs")
+    assert "grace_s" not in stopping
+    first = [] if last is signal.SIGQUIT else ["draining"]
+    for process in (None, stopping["process"]):
+        events = [line["event"] for line in family.lines if line.get("process") == process]
+        leaving = [event for event in events if event in LEAVING]
+        assert leaving == [*first, "stopping_at_once", "stopped"]
+    assert len(family.all("stopped")) == 3
+    assert family.rest == []
     assert await stored.status(root_id) is JobStatus.RUNNING
     [own] = await stored.connection.fetch(
         "SELECT status FROM mqjobs.job WHERE root_id = $1", root_id
     )
     assert own["status"] == "failed_redelivered"
+
+
+LEAVING = ("draining", "stopping_at_once", "stopped")
 
 
 async def test_a_signal_to_all_of_them_is_one_order(shell: Shell, stored: StoredJobs) -> None:
@@ -232,7 +247,7 @@ async def test_a_signal_to_all_of_them_is_one_order(shell: Shell, stored: Stored
         assert await family.ended() == 0
 
     assert family.all("stopping_at_once") == []
-    assert len(family.all("stopping_what_runs")) == 1
+    assert [line["grace_s"] for line in family.all("stopping_what_runs")] == [1.0]
 
 
 async def test_an_app_that_cannot_be_imported_is_said_once(shell: Shell) -> None:
