@@ -76,16 +76,17 @@ async def opened(
     registry: Registry,
     middleware: Sequence[Middleware],
     *,
-    needs_broker: bool = False,
+    for_relay: bool = False,
 ) -> AsyncIterator[OpenApp]:
     """What producers and operators use. A relay beside it carries what they send, as soon as they have sent it.
 
-    A broker that is away now may come later, unless it is needed: what is sent waits in the outbox.
+    A broker that is away now may come later: what is sent waits in the outbox. `for_relay`: it is needed now, and who
+    opens the app runs the relay.
     """
-    opening = patient_transport_of if needs_broker else willing_transport_of
+    opening = patient_transport_of if for_relay else willing_transport_of
     async with (
         _parts(settings, registry, opening, patience=settings.connect_timeout) as parts,
-        in_background(_carry(parts.relay)),
+        in_background(*([] if for_relay else [_carry(parts.relay)])),
     ):
         yield OpenApp(
             parts.producer,

@@ -56,7 +56,8 @@ async def carry(app: App) -> None:
     """Carry messages from the outbox to the broker until told to stop; a batch that is under way may end."""
     orders = Orders()
     with orders.heard(), _unless_told_to_stop(orders):
-        async with opened(app.settings, app.registry, app.middleware, needs_broker=True) as mq:
+        async with opened(app.settings, app.registry, app.middleware, for_relay=True) as mq:
+            await mq.relay.begin()
             orders.when_draining(None)
             log.info("relaying", broker=without_password(app.settings.broker_url or "postgres:"))
             await _carry(mq, orders, app.settings.relay_interval)

@@ -42,6 +42,14 @@ class Relay:
         self._transport = transport
         self._wake = wake
 
+    async def begin(self) -> None:
+        """The outbox is there. Raises Forbidden where our role may not carry."""
+        await patiently("the outbox", self._look)
+
+    async def _look(self) -> None:
+        async with transaction(self._services.store.pool) as connection:
+            await outbox.due(connection, 0, only_unrouted=False)
+
     async def run(self, stop: asyncio.Event, interval: timedelta) -> None:
         """Carry what is due, after each interval and whenever woken, until stopped."""
         async for _ in every(interval, stop, self._wake):

@@ -220,7 +220,7 @@ async def test_a_relay_needs_its_broker(database_url: str) -> None:
     )
 
     with capture_logs(), pytest.raises(BrokerUnavailable):
-        async with opened(app.settings, app.registry, app.middleware, needs_broker=True):
+        async with opened(app.settings, app.registry, app.middleware, for_relay=True):
             pass
 
 

@@ -323,6 +323,18 @@ async def test_a_consumer_in_a_producers_name_ends_before_it_says_that_it_consum
     assert "death_not_told" not in family.err
 
 
+async def test_a_relay_in_a_producers_name_ends_before_it_says_that_it_carries(
+    roles: Roles, tmp_path: Path
+) -> None:
+    async with roles.user("mqjobs_producer") as url:
+        ran = await Shell(tmp_path, {"MQJOBS_DATABASE_URL": url})("relay")
+
+    assert (ran.code, ran.err) == (
+        2,
+        "Error: the outbox: PostgreSQL says permission denied for table message; see mqjobs migrate --roles\n",
+    )
+
+
 async def test_the_doctor_examines_in_a_producers_name_what_that_may_see(
     roles: Roles, tmp_path: Path
 ) -> None:
