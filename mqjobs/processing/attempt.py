@@ -140,14 +140,15 @@ class HeldRun:
             return False
         return time.monotonic() - began >= grace.total_seconds()
 
-    def stop(self, reason: StopReason) -> None:
-        """Its code gets cancelled; the first reason counts, and none while its outcome is being written."""
+    def stop(self, reason: StopReason) -> bool:
+        """Its code gets cancelled, and the first reason counts; False where it has ended, so that none does."""
         if self._is_running and self._own_reason is None:
             self._own_reason = reason
             self._own_stop_at = time.monotonic()
             # Not always none: where a task group of its own has failed, Python 3.11 leaves one behind.
             self._cancelled_before = _cancelling(self._task)
             self.insist()
+        return self._is_running
 
     def insist(self) -> None:
         """Its code gets cancelled once more, if it was this run that was stopped."""
@@ -228,10 +229,7 @@ class Runs:
     def stop(self, job_id: int, lease: int, reason: StopReason) -> bool:
         """The code that runs the job under this lease gets cancelled; False where it has ended."""
         held = self._held.get(job_id)
-        if held is None or held.lease != lease:
-            return False
-        held.stop(reason)
-        return True
+        return held is not None and held.lease == lease and held.stop(reason)
 
 
 def _is_as_bad(one: Verdict, other: Verdict) -> bool:

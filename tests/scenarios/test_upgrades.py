@@ -12,7 +12,7 @@ import mqjobs
 from tests.support.shell import Shell
 from tests.support.waiting import eventually
 
-CHILDREN = 120
+CHILDREN = 60
 
 APP = f'''
 """A root job whose children take their time."""
@@ -25,8 +25,10 @@ from mqjobs import App, Context, DelayedProcessor, JobRunner, Message, Processor
 class Split(Topic, name="upgrade.split"):
     """Split it."""
 
+    name: str
+
     def job_name(self) -> str:
-        return "upgrade"
+        return self.name
 
 
 class Part(Topic, name="upgrade.part"):
@@ -96,7 +98,7 @@ async def test_consumers_of_this_version_and_the_next_share_a_schema_and_its_job
     connection = await asyncpg.connect(database_url)
     try:
         async with this_version.started("consume", until="consuming"):
-            assert (await this_version("send", "upgrade.split", "{}")).code == 0
+            assert (await this_version("send", "upgrade.split", '{"name": "before"}')).code == 0
             await eventually(
                 lambda: connection.fetchval("SELECT count(*) > 5 FROM mqjobs.job WHERE lease > 0"),
                 what="some children that run",
@@ -107,11 +109,12 @@ async def test_consumers_of_this_version_and_the_next_share_a_schema_and_its_job
             migrated = await next_version("migrate")
             assert migrated.code == 0, migrated.err
             async with next_version.started("consume", until="consuming"):
+                assert (await next_version("send", "upgrade.split", '{"name": "after"}')).code == 0
                 await eventually(
                     lambda: connection.fetchval(
-                        "SELECT status = 'success' FROM mqjobs.job WHERE root_id IS NULL"
+                        "SELECT count(*) = 2 FROM mqjobs.job WHERE root_id IS NULL AND status = 'success'"
                     ),
-                    what="the root's success",
+                    what="the success of both roots",
                     within=timedelta(seconds=60),
                 )
                 consumers = await connection.fetchval("SELECT count(*) FROM mqjobs.consumer")
@@ -121,6 +124,6 @@ async def test_consumers_of_this_version_and_the_next_share_a_schema_and_its_job
         await connection.close()
 
     assert consumers == 2
-    assert Counter(job["lease"] for job in jobs) == {1: CHILDREN + 1}
+    assert Counter(job["lease"] for job in jobs) == {1: 2 * (CHILDREN + 1)}
     assert len({job["consumer_id"] for job in jobs}) == 2
     assert newcomer.code == 0, newcomer.out
