@@ -3,13 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 from uuid import UUID
 
 from mqjobs.model.priority import Priority
 from mqjobs.model.topic import Topic
 
 BodyT = TypeVar("BodyT", bound=Topic, covariant=True)
+
+DeadReason: TypeAlias = Literal[
+    "unknown_topic",
+    "no_processor",
+    "invalid",
+    "expired",
+    "rejected",
+    "failed",
+    "unroutable",
+    "crashed",
+    "not_settled",
+]
+"""Why a message is a dead letter; docs/concepts.md says when."""
+DEAD_REASONS: tuple[DeadReason, ...] = get_args(DeadReason)
 
 
 @dataclass(frozen=True, slots=True)

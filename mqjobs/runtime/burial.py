@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import structlog
 
-from mqjobs.model.message import Envelope
+from mqjobs.model.message import DeadReason, Envelope
 from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.processing.services import Services
 from mqjobs.store.messages import DeadLetter
@@ -13,7 +13,11 @@ log = structlog.get_logger(__name__)
 
 
 async def bury(
-    services: Services, envelope: Envelope, reason: str, detail: str, held_as: int | None = None
+    services: Services,
+    envelope: Envelope,
+    reason: DeadReason,
+    detail: str,
+    held_as: int | None = None,
 ) -> None:
     """The message is a dead letter, and held no longer, all at once: see `JobStore.keep`."""
     await services.store.keep(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mqjobs.model.errors import Redeliver
+from mqjobs.model.message import DeadReason
 from mqjobs.model.result import Result
 from mqjobs.model.retry import Retry
 from mqjobs.model.tracebacks import what_went_wrong
@@ -34,7 +35,7 @@ class Park:
 class Bury:
     """The message is kept as a dead letter."""
 
-    reason: str
+    reason: DeadReason
     detail: str
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import asyncpg
 
-from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.message import Binding, DeadReason, Envelope
 from mqjobs.model.priority import Priority
 from mqjobs.store.database import Connection
 from mqjobs.store.statements import statements
@@ -17,13 +17,13 @@ SQL = statements("messages")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that nobody could handle: `reason` is one of a few words, `detail` says what was wrong.
+    """A message that nobody could handle: `detail` says what was wrong.
 
     `is_first`: the message was never sent before, so that no letter of it is there.
     """
 
     envelope: Envelope
-    reason: str
+    reason: DeadReason
     detail: str
     is_first: bool = False
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from mqjobs.model.message import Envelope
+from mqjobs.model.message import DeadReason, Envelope
 from mqjobs.store.database import Connection
 from mqjobs.store.messages import envelope_of
 from mqjobs.store.statements import statements
@@ -47,7 +47,7 @@ async def delete(connection: Connection, row_ids: Sequence[int]) -> None:
 
 
 async def make_dead(
-    connection: Connection, row_ids: Sequence[int], *, reason: str, detail: str
+    connection: Connection, row_ids: Sequence[int], *, reason: DeadReason, detail: str
 ) -> None:
     """These stay, as dead letters."""
     if row_ids:

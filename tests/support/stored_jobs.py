@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from mqjobs.model.job import Job
-from mqjobs.model.message import Binding, Envelope
+from mqjobs.model.message import Binding, DeadReason, Envelope
 from mqjobs.model.status import JobStatus
 from mqjobs.store.children import Dependent, NewChild, OwnRun, add_dependents, reserve_ids
 from mqjobs.store.children import create_children as create_children_of
@@ -150,7 +150,9 @@ class StoredJobs:
         )
         return None if found is None else JobStatus(found)
 
-    async def bury(self, envelope: Envelope, reason: str = "failed", detail: str = "why") -> int:
+    async def bury(
+        self, envelope: Envelope, reason: DeadReason = "failed", detail: str = "why"
+    ) -> int:
         """The message is a dead letter, in QUEUE unless it names another; its id."""
         buried = replace(envelope, queue=envelope.queue or QUEUE)
         await insert_dead_letters(self.connection, [DeadLetter(buried, reason, detail)])

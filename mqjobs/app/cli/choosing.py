@@ -9,6 +9,8 @@ import click
 
 from mqjobs.app.cli.flags import CommandT, an_id, flag
 from mqjobs.app.cli.office import Office
+from mqjobs.app.cli.output import nearest
+from mqjobs.model.message import DEAD_REASONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,20 @@ class Chosen:
 
 def by_kind(command: CommandT) -> CommandT:
     """Flags for a kind of dead letters."""
-    for name in ("reason", "queue", "topic"):
+    command = flag("--reason", type=a_reason, metavar="REASON", help=REASONS)(command)
+    for name in ("queue", "topic"):
         command = flag(f"--{name}", metavar="TEXT", help=f"Only those of this {name}.")(command)
     return command
+
+
+REASONS = f"Only those of this reason: {', '.join(DEAD_REASONS)}."
+
+
+def a_reason(text: str) -> str:
+    """Why a message may be a dead letter; a usage error for anything else, with the nearest."""
+    if text not in DEAD_REASONS:
+        raise click.BadParameter(nearest("reason", text, DEAD_REASONS))
+    return text
 
 
 def chosen(command: Callable[..., None]) -> Callable[..., None]:

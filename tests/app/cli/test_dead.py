@@ -41,6 +41,22 @@ async def test_no_dead_letters_are_nothing(shell: Shell) -> None:
     assert (await shell("dead", "list", "--json")).json == []
 
 
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("unroutabel", "there is no reason 'unroutabel'; did you mean unroutable?"),
+        ("foo", "there is no reason 'foo'; known are crashed, expired, failed,"),
+    ],
+)
+async def test_a_reason_that_no_letter_can_have_is_a_usage_error(
+    shell: Shell, reason: str, says: str
+) -> None:
+    for words in (["list"], ["drop", "--yes"], ["replay", "--yes"]):
+        ran = await shell("dead", *words, "--reason", reason)
+        assert (ran.code, ran.out) == (2, "")
+        assert says in ran.err
+
+
 async def test_all_that_are_chosen_are_dropped(shell: Shell, stored: StoredJobs) -> None:
     letters = [await stored.bury(an_envelope(topic)) for topic in ("a", "b", "a", "c")]
     dropped = await shell("dead", "drop", "--topic", "a", "--limit", "1", "--yes")
