@@ -94,7 +94,7 @@ async def patiently(
                     raise Forbidden(f"{what}: {forbidden(error)}") from error
                 if not is_outage(error):
                     raise
-                if _cancelling() > cancelled_before:  # and the driver found the server gone on its way out
+                if _cancelling() > cancelled_before:  # the driver found it gone on its way out
                     raise asyncio.CancelledError from error
                 waiting.has_met(error)
             else:
