@@ -35,7 +35,7 @@ CODES_OF_CONSUME = (
 
 @click.command(epilog=CODES_OF_CONSUME)
 @click.argument("queues", nargs=-1, metavar="[QUEUE]...")
-@with_flags(*SERVERS, *CONSUMING)
+@with_flags(*SERVERS, *CONSUMING, level="info")
 def consume(queues: Sequence[str], **flags: Any) -> None:
     """Consume messages: run the app's processors on them.
 

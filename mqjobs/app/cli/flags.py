@@ -1,6 +1,7 @@
 """Flags: each has a MQJOBS_* variable, which the help shows."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
@@ -47,7 +48,18 @@ class Flag(click.Option):
 
 
 class SettingFlag(Flag):
-    """A flag for a setting. Its variable is read with the other settings, and not here."""
+    """A flag for a setting. Its variable is read with the other settings, and not here; its default is only shown."""
+
+    def __init__(self, *args: Any, by_itself: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._by_itself = by_itself
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None or not self._by_itself:
+            return record
+        flags, text = record
+        return flags, f"{text.removesuffix(']')}; default: {self._by_itself}]"
 
     def variable(self, prefix: str) -> str:
         return f"{PREFIX}{self.word}"
@@ -61,15 +73,25 @@ def flag(*names: str, **attributes: Any) -> Callable[[CommandT], CommandT]:
     return click.option(*names, cls=Flag, **attributes)
 
 
-def setting_flag(name: str) -> Callable[[CommandT], CommandT]:
-    """A flag for the setting of this name, with the setting's own description."""
+def setting_flag(name: str, *, level: str) -> Callable[[CommandT], CommandT]:
+    """A flag for the setting of this name, with the setting's own description and default.
+
+    `level` is that from which on the command writes log lines by itself.
+    """
     field = Settings.model_fields[name]
     return click.option(
         f"--{name.replace('_', '-')}",
         cls=SettingFlag,
         metavar=METAVARS.get(name, "TEXT"),
         help=field.description,
+        by_itself=level if name == "log_level" else _shown(field.default),
     )
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():g}"
+    return "" if default is None else str(default)
 
 
 METAVARS = {

@@ -68,17 +68,17 @@ def with_setup(
             flags = {name: values.pop(name, None) for name in settings}
             return command(set_up(flags, level), *args, **values)
 
-        return with_flags(*settings)(run)
+        return with_flags(*settings, level=level)(run)
 
     return decorate
 
 
-def with_flags(*settings: str) -> Callable[[CommandT], CommandT]:
-    """Flags for these settings."""
+def with_flags(*settings: str, level: str = "warning") -> Callable[[CommandT], CommandT]:
+    """Flags for these settings, of a command whose log begins at this level."""
 
     def decorate(command: CommandT) -> CommandT:
         for name in reversed(settings):
-            command = setting_flag(name)(command)
+            command = setting_flag(name, level=level)(command)
         return command
 
     return decorate

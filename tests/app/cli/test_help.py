@@ -64,6 +64,22 @@ def test_every_flag_has_its_variable_and_its_words_in_the_help(
             assert parameter.help
 
 
+async def test_the_help_shows_what_a_setting_is_by_itself(shell: Shell) -> None:
+    of_consume = " ".join((await shell("consume", "--help")).out.split())
+    for text in (
+        "MQJOBS_CONCURRENCY; default: 20]",
+        "MQJOBS_GRACE; default: 25]",
+        "MQJOBS_LOG_LEVEL; default: info]",
+        "MQJOBS_PREFETCH]",
+        "MQJOBS_DATABASE_URL]",
+    ):
+        assert text in of_consume
+    of_relay = " ".join((await shell("relay", "--help")).out.split())
+    assert "MQJOBS_RELAY_INTERVAL; default: 0.25]" in of_relay
+    of_list = " ".join((await shell("jobs", "list", "--help")).out.split())
+    assert "MQJOBS_LOG_LEVEL; default: warning]" in of_list
+
+
 def test_no_variable_of_a_flag_is_that_of_a_setting() -> None:
     variables = list(variables_of(main))
     assert len(variables) == len(set(variables))
