@@ -10,6 +10,7 @@ from uuid import UUID
 
 from mqjobs.model.status import JobStatus
 from mqjobs.store import (
+    children,
     cleanup,
     consumers,
     interrupts,
@@ -19,6 +20,7 @@ from mqjobs.store import (
     reconciling,
     resending,
     roots,
+    unheld,
 )
 from mqjobs.store.database import Connection
 
@@ -65,7 +67,21 @@ class Hot:
 LETTER = (
     [NOBODY], ["t"], ["q"], [b""], ["{}"], [2], [1], [7], [NOW], [None], ["failed"], ["why"],
 )  # fmt: skip
+NEW_CHILDREN = [10000 + n for n in range(1, 90)]
+RUNNING_CHILDREN = [10000, 10097, 10194, 12522]
+A_CONSUMER = UUID("00000000-0000-0000-0001-000000000001")
+CLAIMS = NEW_CHILDREN, [NOBODY] * len(NEW_CHILDREN), [A_CONSUMER] * len(NEW_CHILDREN), 3
+ENDS = (
+    RUNNING_CHILDREN, [1] * 4, [JobStatus.SUCCESS] * 4, [None] * 4, [True] * 4, [False] * 4,
+)  # fmt: skip
 HOT = {
+    "lock_roots_of": Hot(roots.SQL["lock_roots_of"], (NEW_CHILDREN,), 200),
+    "claim_children": Hot(children.SQL["claim_children"], CLAIMS, 200),
+    "read_jobs": Hot(children.SQL["read_jobs"], (NEW_CHILDREN,), 100),
+    "finish_children": Hot(children.SQL["finish_children"], ENDS, 10),
+    "move_roots": Hot(roots.SQL["move_roots"], ([1, 2], [0, 0], [1, 0], [0, 1], [0, 0]), 10),
+    "look_after": Hot(consumers.SQL["look_after"], (RUNNING_CHILDREN, [1] * 4), 10),
+    "not_held": Hot(unheld.SQL["not_held"], (A_CONSUMER, RUNNING_CHILDREN), 1000),
     "take_messages": Hot(
         queues.SQL["take_messages"],
         (["other", "q"] * 5, [4, 4, 3, 3, 2, 2, 1, 1, 0, 0], NOBODY, 10),
