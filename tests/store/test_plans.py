@@ -14,6 +14,7 @@ from mqjobs.store import (
     cleanup,
     consumers,
     interrupts,
+    job_reports,
     messages,
     outbox,
     queues,
@@ -80,6 +81,7 @@ HOT = {
     "read_jobs": Hot(children.SQL["read_jobs"], (NEW_CHILDREN,), 100),
     "finish_children": Hot(children.SQL["finish_children"], ENDS, 10),
     "move_roots": Hot(roots.SQL["move_roots"], ([1, 2], [0, 0], [1, 0], [0, 1], [0, 0]), 10),
+    "children": Hot(job_reports.SQL["children"], (5, list(JobStatus), 0, 20), 150),
     "look_after": Hot(consumers.SQL["look_after"], (RUNNING_CHILDREN, [1] * 4), 10),
     "not_held": Hot(unheld.SQL["not_held"], (A_CONSUMER, RUNNING_CHILDREN), 1000),
     "take_messages": Hot(

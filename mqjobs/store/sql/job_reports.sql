@@ -32,7 +32,8 @@ SELECT root.*, clock_timestamp() - root.last_active_at AS quiet_for,
  ORDER BY root.id DESC
 
 -- name: children
--- Children of a root of these statuses from above an id on, the oldest first, without what they were sent with.
+-- Children of a root of these statuses from above an id on, the oldest first, without what they were sent with. Each
+-- status is read off its part of the index, as it is of roots.
 SELECT child.*
   FROM unnest($2::mqjobs.job_status[]) AS wanted(status)
  CROSS JOIN LATERAL (
@@ -41,8 +42,8 @@ SELECT child.*
                   last_active_at, children, children_success, children_failed, children_cancelled,
                   children_stale
              FROM mqjobs.job
-            WHERE job.root_id = $1 AND job.status = wanted.status AND job.id > $3
-            ORDER BY job.id
+            WHERE job.root_id = $1 AND job.status BETWEEN wanted.status AND wanted.status AND job.id > $3
+            ORDER BY job.status, job.id
             LIMIT $4
        ) AS child
  ORDER BY child.id
