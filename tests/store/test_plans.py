@@ -81,7 +81,6 @@ HOT = {
     "read_jobs": Hot(children.SQL["read_jobs"], (NEW_CHILDREN,), 100),
     "finish_children": Hot(children.SQL["finish_children"], ENDS, 10),
     "move_roots": Hot(roots.SQL["move_roots"], ([1, 2], [0, 0], [1, 0], [0, 1], [0, 0]), 10),
-    "children": Hot(job_reports.SQL["children"], (5, list(JobStatus), 0, 20), 150),
     "look_after": Hot(consumers.SQL["look_after"], (RUNNING_CHILDREN, [1] * 4), 10),
     "not_held": Hot(unheld.SQL["not_held"], (A_CONSUMER, RUNNING_CHILDREN), 1000),
     "take_messages": Hot(
@@ -133,6 +132,22 @@ async def test_no_hot_statement_looks_at_rows_that_it_is_not_about(connection: C
             too_many[name] = json.dumps(plan, indent=1)
 
     assert not too_many, "\n".join(f"{name}: {plan}" for name, plan in too_many.items())
+
+
+async def test_the_first_children_of_a_large_root_are_found_without_a_walk_past_those_of_others(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        "INSERT INTO mqjobs.job (id, root_id, name, message_id, topic, body, priority)"
+        " SELECT n, CASE WHEN n <= 50000 THEN 1 ELSE 2 END, 'child ' || n, gen_random_uuid(), 't', '', 2"
+        " FROM generate_series(10, 100000) AS n"
+    )
+    await connection.execute("ANALYZE mqjobs.job")
+    first_page = 2, list(JobStatus), 0, 20
+
+    plan = await explained(connection, Hot(job_reports.SQL["children"], first_page, 0))
+
+    assert max(looked_at(plan)) <= 40, json.dumps(plan, indent=1)
 
 
 async def test_who_takes_from_an_empty_slot_does_not_walk_all_that_is_due_in_the_others(
