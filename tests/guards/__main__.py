@@ -1,6 +1,7 @@
 """Remove one guard at a time from a copy of the sources, and see that a test fails: `python -m tests.guards [WORDS]`.
 
-Prints a table, in Markdown, of the guards and the tests that failed without them. Ends with 1 where none did.
+Prints a table, in Markdown, of the guards and the tests that failed without them; of all guards, it is written into
+the page, too. Ends with 1 where no test failed.
 """
 
 import os
@@ -20,11 +21,15 @@ FAILED = re.compile(
 )
 AT_MOST = 600
 
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- guards -->", "<!-- /guards -->"
+
 
 def main(words: Sequence[str]) -> int:
     """Try the guards in whose names all these words are."""
     unguarded = 0
-    print("| without the guard | fails |\n| --- | --- |", flush=True)
+    table = ["| without | fails |", "| --- | --- |"]
+    print(*table, sep="\n", flush=True)
     with TemporaryDirectory() as folder:
         copy = Path(folder)
         _copy_sources(copy)
@@ -34,8 +39,17 @@ def main(words: Sequence[str]) -> int:
             failed = _failures_without(guard, copy)
             unguarded += not failed
             names = " ".join(f"`{name}`" for name in failed) or "**nothing**"
-            print(f"| {guard.name} | {names} |", flush=True)
+            table.append(f"| {guard.name} | {names} |")
+            print(table[-1], flush=True)
+    if not words:
+        _write_page(table)
     return bool(unguarded)
+
+
+def _write_page(table: Sequence[str]) -> None:
+    before, begin, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    PAGE.write_text("\n".join([before + begin, *table, end + after]), "utf-8")
 
 
 def _copy_sources(folder: Path) -> None:

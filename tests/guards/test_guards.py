@@ -36,3 +36,10 @@ def test_each_guard_is_named_once() -> None:
 def test_a_guard_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ValueError, match=f"{GUARDS[0].name}: found 0 times"):
         GUARDS[0].removed_from("")
+
+
+def test_the_page_has_each_guard_with_a_test_that_failed_without_it() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+
+    for guard in GUARDS:
+        assert f"| {guard.name} | `" in page
