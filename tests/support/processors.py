@@ -80,9 +80,9 @@ class Gate:
         """All pass, those who come later too."""
         self._open.set()
 
-    async def reached(self, by: int = 1) -> None:
+    async def reached(self, by: int = 1, within: timedelta = timedelta(seconds=15)) -> None:
         """So many wait here."""
-        await eventually(lambda: self.waiting >= by, what=f"{by} at the gate")
+        await eventually(lambda: self.waiting >= by, within=within, what=f"{by} at the gate")
 
 
 def acting(act: Act, topic: type[Topic] = Note) -> Processor:
