@@ -170,7 +170,7 @@ async def test_a_long_message_of_a_consumer_that_died_comes_again(either: Stage)
         await mq.start_consumer()
         await mq.vanish(mq.consumers[0])
         # The first one is dead to others only, and takes as well: what comes to it there it parks for 5 s.
-        await gate.reached(2, within=timedelta(seconds=60))
+        await gate.reached(2, within=60)
         gate.open()
         await mq.attempts(2)
         await eventually(lambda: nothing_is_left(mq))

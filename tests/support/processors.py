@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from mqjobs.model.message import Message, Outgoing
@@ -80,9 +81,11 @@ class Gate:
         """All pass, those who come later too."""
         self._open.set()
 
-    async def reached(self, by: int = 1, within: timedelta = timedelta(seconds=15)) -> None:
+    async def reached(self, by: int = 1, within: float = 15) -> None:
         """So many wait here."""
-        await eventually(lambda: self.waiting >= by, within=within, what=f"{by} at the gate")
+        await eventually(
+            lambda: self.waiting >= by, within=timedelta(seconds=within), what=f"{by} at the gate"
+        )
 
 
 def acting(act: Act, topic: type[Topic] = Note) -> Processor:
