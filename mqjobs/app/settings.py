@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    StringConstraints,
     ValidationError,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -97,6 +98,7 @@ Lifetime = Annotated[
     PlainSerializer(lambda value: value and value.total_seconds()),
     AfterValidator(_more_than_nothing),
 ]
+Url = Annotated[str, StringConstraints(strip_whitespace=True)]
 Size = Annotated[int | None, BeforeValidator(_from_size)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 SilenceByName = Annotated[
@@ -112,12 +114,12 @@ class Settings(BaseSettings):
     )
 
     app: str | None = Field(None, description="The app to run, as module:attribute.")
-    database_url: str | None = Field(
+    database_url: Url | None = Field(
         None,
         repr=False,
         description="PostgreSQL; unset: an embedded server with its data in MQJOBS_DATA_DIR.",
     )
-    broker_url: str | None = Field(
+    broker_url: Url | None = Field(
         None,
         repr=False,
         description="amqp:// or amqps://; unset or postgres: for queues in PostgreSQL.",

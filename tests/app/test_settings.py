@@ -186,3 +186,11 @@ def test_a_secret_is_not_shown_where_another_value_is_wrong(name: str) -> None:
         read_settings({f"MQJOBS_{name.upper()}": "x://ann:secret@db/", "MQJOBS_CONCURRENCY": "0"})
 
     assert "secret" not in str(refused.value)
+
+
+def test_a_url_may_have_spaces_around_it_as_files_and_pastes_have() -> None:
+    settings = read_settings(
+        {"MQJOBS_BROKER_URL": " amqp://mq/", "MQJOBS_DATABASE_URL": "postgresql://db/jobs\n"}
+    )
+
+    assert (settings.broker_url, settings.database_url) == ("amqp://mq/", "postgresql://db/jobs")

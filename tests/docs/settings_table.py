@@ -54,9 +54,10 @@ def _values(field: FieldInfo) -> str:
         return "seconds"
     if kind in {int, int | None}:
         return f"a whole number{_at_least(field.metadata)}"
-    return {"tuple[str, ...]": "JSON: a list of names", "dict[str, float]": "JSON: an object"}.get(
-        str(kind), "text"
-    )
+    return {
+        "tuple[str, ...]": "names with commas between them, or as a JSON list",
+        "dict[str, float]": "JSON: an object",
+    }.get(str(kind), "text")
 
 
 def _at_least(constraints: list[Any]) -> str:

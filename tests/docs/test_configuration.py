@@ -9,7 +9,7 @@ VALUES = {
     "text": "postgres:",
     "seconds": "1.5",
     "a whole number": "100",
-    "JSON: a list of names": '["mail"]',
+    "names with commas between them, or as a JSON list": "mail,search",
     "JSON: an object": '{"search": -1}',
 }
 

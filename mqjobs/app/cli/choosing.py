@@ -26,15 +26,11 @@ class Chosen:
         """Whether they were chosen one by one."""
         return bool(self.ids)
 
-    def __str__(self) -> str:
-        if self.are_named:
-            return counted(len(set(self.ids)))
+    def told(self, number: int) -> str:
+        """These, who are so many, in words."""
         kind = "".join(f" of {word} {value}" for word, value in self.kind.items() if value)
-        return (
-            f"all dead letters{kind}"
-            if self.limit is None
-            else f"{self.limit:,} dead letters{kind}"
-        )
+        are_all = number > 1 and self.limit is None and not self.are_named
+        return f"{'all ' if are_all else ''}{counted(number)}{kind}"
 
     async def found(self, office: Office) -> Sequence[int]:
         """Their ids, the oldest first; those left out that die from now on."""

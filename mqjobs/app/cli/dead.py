@@ -15,6 +15,8 @@ from mqjobs.app.cli.office import Office, in_office
 from mqjobs.app.cli.output import ago, confirm, facts, listing, quiet, show, show_json, text_of
 from mqjobs.app.cli.replaying import replay_letters
 from mqjobs.app.cli.setup import DATABASE, Setup, with_setup
+from mqjobs.model.message import Envelope
+from mqjobs.model.secrets import MARK
 from mqjobs.model.tracebacks import what_went_wrong
 from mqjobs.store.dead_letters import KeptLetter
 
@@ -88,8 +90,7 @@ def show_letter(setup: Setup, letter_id: int, as_json: bool) -> None:
                 "priority": envelope.priority.name.lower(),
                 "attempt": str(envelope.attempt),
                 "job": str(envelope.job_id) if envelope.job_id else None,
-                "headers": ", ".join(f"{name}: {value}" for name, value in envelope.headers.items())
-                or None,
+                "headers": _headers(envelope) or None,
                 "sent": ago(envelope.sent_at, now),
                 "died": ago(letter.dead_at, now),
                 "body": text_of(envelope.body),
@@ -98,6 +99,11 @@ def show_letter(setup: Setup, letter_id: int, as_json: bool) -> None:
             }
         )
     )
+
+
+def _headers(envelope: Envelope) -> str:
+    """The sender's own; ours only says which fields are masked."""
+    return ", ".join(f"{name}: {value}" for name, value in envelope.headers.items() if name != MARK)
 
 
 @dead.command("drop")
@@ -109,10 +115,11 @@ def drop_letters(setup: Setup, /, chosen: Chosen, without_asking: bool) -> None:
 
     Their jobs stay as they are.
     """
-    confirm(f"Throw {chosen} away?", without_asking=without_asking)
+    ids = in_office(setup.settings, chosen.found)
+    if ids:
+        confirm(f"Throw {chosen.told(len(ids))} away?", without_asking=without_asking)
 
     async def drop(office: Office) -> tuple[int, int]:
-        ids = await chosen.found(office)
         dropped = 0
         for start in range(0, len(ids), AT_ONCE):
             dropped += await office.dead.drop(*ids[start : start + AT_ONCE])

@@ -127,6 +127,11 @@ def reason_of(job: Job) -> str | None:
     return what_went_wrong(job.error or "") or None
 
 
+def _percent(progress: float) -> str:
+    """As exact as it is known: 0%, 12.5%, 33.33%."""
+    return f"{round(100 * progress, 2):g}%"
+
+
 def job_facts(job: Job, now: datetime) -> Table:
     """All that is known of a job."""
     return facts(
@@ -134,7 +139,7 @@ def job_facts(job: Job, now: datetime) -> Table:
             "job": f"{job.id}  {job.name}",
             "kind": _kind(job),
             "status": status_of(job),
-            "progress": f"{job.progress:.2%}",
+            "progress": _percent(job.progress),
             "children": counts_of(job) if job.is_root else None,
             "topic": job.topic,
             "message": job.owner_id,

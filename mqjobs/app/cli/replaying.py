@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -56,9 +56,12 @@ def replay_letters(setup: Setup, /, chosen: Chosen, without_asking: bool) -> Non
 
     Ctrl-C ends it after the one that it is at; those before are replayed.
     """
-    if not chosen.are_named:
-        confirm(f"Send {chosen} again?", without_asking=without_asking)
-    replay = in_office(setup.settings, lambda office: _replay(office, chosen))
+    ids = in_office(setup.settings, chosen.found)
+    if ids and not chosen.are_named:
+        confirm(f"Send {chosen.told(len(ids))} again?", without_asking=without_asking)
+    replay = in_office(
+        setup.settings, lambda office: _replay(office, ids, tells_each=chosen.are_named)
+    )
     if not chosen.are_named:
         show(str(replay))
     if replay.left:
@@ -72,8 +75,7 @@ def replay_letters(setup: Setup, /, chosen: Chosen, without_asking: bool) -> Non
         raise Failure(_refusals(replay.refused))
 
 
-async def _replay(office: Office, chosen: Chosen) -> Replay:
-    ids = await chosen.found(office)
+async def _replay(office: Office, ids: Sequence[int], *, tells_each: bool) -> Replay:
     replay = Replay(wanted=len(ids))
     with _interruptible() as stop, _bar(len(ids)) as bar:
         for letter_id in ids:
@@ -85,7 +87,7 @@ async def _replay(office: Office, chosen: Chosen) -> Replay:
                 replay.refused.append(str(error))
             else:
                 _note(replay, replayed)
-                if chosen.are_named:
+                if tells_each:
                     show(f"{letter_id}: {_outcome(replayed)}")
             bar.advance(bar.task_ids[0])
     return replay

@@ -191,7 +191,7 @@ class Connection:
                 return connection
         except Refused as error:
             raise ConfigurationError(
-                f"RabbitMQ at {self._at} refuses us: {error}; see MQJOBS_BROKER_URL"
+                f"RabbitMQ at {self._at} refuses us: {str(error).rstrip('.')}; see MQJOBS_BROKER_URL"
             ) from None
         except BrokerUnavailable as error:
             if fault := certificate_fault(error):

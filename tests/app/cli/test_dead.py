@@ -65,7 +65,7 @@ async def test_all_that_are_chosen_are_dropped(shell: Shell, stored: StoredJobs)
 
     asked = await shell("dead", "drop", "--all")
     assert (asked.code, asked.out) == (1, "")
-    assert "Throw all dead letters away?" in asked.err
+    assert "Throw all 3 dead letters away?" in asked.err
     dropped = await shell("dead", "drop", "--all", "--reason", "failed", "--yes")
     assert dropped.out == "dropped 3 dead letters\n"
     assert await left(shell) == []
@@ -104,3 +104,5 @@ async def test_secrets_are_not_shown_with_and_without_their_class(
         assert "marked" not in ran.out + ran.err
         assert '"token": "**********"' in ran.out
         assert '"amount": 3' in ran.out
+        if words[0] == "show":
+            assert "mqjobs-secret" not in ran.out

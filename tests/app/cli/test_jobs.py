@@ -1,3 +1,5 @@
+import re
+
 from mqjobs.model.status import JobStatus
 from mqjobs.store.children import Dependent
 from tests.support.envelopes import an_envelope
@@ -83,6 +85,9 @@ async def test_a_job_is_shown_with_all_that_is_known_of_it(
     root = (await shell("jobs", "show", str(ids["root"]))).out
     assert "unique root job" in root
     assert "7: 5 open, 1 failed, 1 success" in root
+    assert re.search(r"progress +28\.57%\n", root)
+    fresh = (await shell("jobs", "show", str((await stored.root("fresh")).id))).out
+    assert re.search(r"progress +0%\n", fresh)
     assert 'failed     no    {"a": 1}' in root.replace("failed     no", "failed     no")
     child = (await shell("jobs", "show", str(ids["broken"]))).out
     assert f"delayed child of root job {ids['root']}" in child

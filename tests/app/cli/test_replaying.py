@@ -72,7 +72,7 @@ async def test_all_of_a_kind_are_replayed_and_counted(shell: Shell, stored: Stor
 
     asked = await shell("dead", "replay", "--topic", "a")
     assert (asked.code, asked.out) == (1, "")
-    assert "Send all dead letters of topic a again?" in asked.err
+    assert "Send all 2 dead letters of topic a again?" in asked.err
     replayed = await shell("dead", "replay", "--topic", "a", "--yes")
     assert (replayed.code, replayed.out, replayed.err) == (0, "replayed 2 dead letters\n", "")
     assert await left(shell) == [failed, letters[3], letters[1]]

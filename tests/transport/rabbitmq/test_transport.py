@@ -351,6 +351,7 @@ async def test_a_wrong_password_is_an_error_of_the_configuration(amqp_url: str) 
         async with open_rabbitmq(wrong, connect_timeout=SOON):
             pass
     assert "s3cret" not in str(caught.value)
+    assert ".;" not in str(caught.value)
 
 
 async def test_a_virtual_host_that_is_not_there_is_an_error_of_the_configuration(
